@@ -1,0 +1,1 @@
+"""The product without QGIS: contract, worker, imagery, chips, models, training, inference, evaluation."""

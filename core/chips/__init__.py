@@ -1,0 +1,1 @@
+"""Chip datasets: made from labels and imagery, indexed, split, read."""

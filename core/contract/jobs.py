@@ -1,0 +1,332 @@
+"""The jobs a worker can do: frozen dataclasses, the only source of defaults, one a kind.
+
+A job is complete: paths are absolute, layers are exported to files, nothing refers to a QGIS session. Paths are text;
+empty text means not given. Shares are percent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Optional
+
+from .classes import ClassTable
+from .dataset import SEGMENTATION, TASKS
+from .errors import InstaGeoError, Problems
+from .serial import from_plain, to_plain
+
+PLACEMENTS = ("grid", "centred", "dense")
+EDGES = ("shift", "skip")
+SOURCES = ("rasters",)
+MASK_STRATEGIES = ("each", "any")
+RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
+SPLIT_STRATEGIES = ("random", "stratified", "block")
+ADAPTATIONS = ("scratch",)
+LOSSES = ("cross_entropy", "focal", "dice", "cross_entropy+dice")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+EVALUATED_SPLITS = ("train", "val", "test", "all")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Base of all jobs; `kind` names it in files and on the wire."""
+
+    kind: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class CheckBackendJob(Job):
+    """Report the backend's versions, device, disk, threads; `report` is an HTML file, optional."""
+
+    kind: ClassVar[str] = "checkbackend"
+    report: str = ""
+    scratch: str = ""
+
+
+@dataclass(frozen=True)
+class RasterEntry:
+    """One row of RASTER_TABLE: `band` is a name given to a single-band file, empty when the file holds all bands."""
+
+    file: str
+    scene: str = ""
+    date: str = ""
+    band: str = ""
+
+
+@dataclass(frozen=True)
+class CreateChipsJob(Job):
+    """Labels and rasters to a chip dataset.
+
+    `labels` is a vector file with the layer `labels_layer`, field `class_field`; `area` a vector file whose features
+    limit the chips. `crs` is WKT or an authority code, `resolution` in its units; both empty: the imagery's own grid.
+    `scale` and `offset`: reflectance x 10000 = value x scale + offset. `mask_rasters` pair with `rasters` by order,
+    nonzero = masked for `custom`. `min_valid` and `max_chip_cloud` are percent of the chip's pixels.
+    """
+
+    kind: ClassVar[str] = "createchips"
+    output: str
+    rasters: tuple[str, ...] = ()
+    raster_table: tuple[RasterEntry, ...] = ()
+    mask_rasters: tuple[str, ...] = ()
+    labels: str = ""
+    labels_layer: str = ""
+    class_field: str = ""
+    class_table: ClassTable = field(default_factory=ClassTable)
+    background: Optional[int] = None
+    all_touched: bool = False
+    point_radius: int = 0
+    label_rasters: tuple[str, ...] = ()
+    label_values: str = ""
+    area: str = ""
+    task: str = SEGMENTATION
+    source: str = "rasters"
+    sensor: str = "custom"
+    bands: str = ""
+    scale: float = 1.0
+    offset: float = 0.0
+    mask_strategy: str = "each"
+    max_chip_cloud: float = 100.0
+    chip_size: int = 256
+    stride: int = 0
+    placement: str = "grid"
+    edge: str = "shift"
+    min_labels: int = 1
+    min_valid: float = 0.0
+    crs: str = ""
+    resolution: float = 0.0
+    resampling: str = "nearest"
+    report: str = ""
+
+    def __post_init__(self) -> None:
+        problems = Problems("Create chips")
+        _check_choice(problems, "TASK", self.task, TASKS)
+        _check_choice(problems, "SOURCE", self.source, SOURCES)
+        _check_choice(problems, "MASK_STRATEGY", self.mask_strategy, MASK_STRATEGIES)
+        _check_choice(problems, "PLACEMENT", self.placement, PLACEMENTS)
+        _check_choice(problems, "EDGE", self.edge, EDGES)
+        _check_choice(problems, "RESAMPLING", self.resampling, RESAMPLINGS)
+        _check_range(problems, "CHIP_SIZE", self.chip_size, 1, 8192)
+        _check_range(problems, "STRIDE", self.stride, 0, 8192)
+        _check_range(problems, "POINT_RADIUS", self.point_radius, 0, 1000)
+        _check_range(problems, "MIN_LABELS", self.min_labels, 0, None)
+        _check_range(problems, "MIN_VALID", self.min_valid, 0, 100)
+        _check_range(problems, "MAX_CHIP_CLOUD", self.max_chip_cloud, 0, 100)
+        _check_range(problems, "RESOLUTION", self.resolution, 0, None)
+        if not self.output:
+            problems.add("OUTPUT is empty; name the folder of the dataset.")
+        if not self.rasters and not self.raster_table:
+            problems.add("no imagery; give RASTERS or RASTER_TABLE.")
+        if self.rasters and self.raster_table:
+            problems.add("both RASTERS and RASTER_TABLE are given; give one of them.")
+        if self.labels and self.label_rasters:
+            problems.add("both INPUT and LABEL_RASTERS are given; give one of them.")
+        if self.labels and not self.class_field:
+            problems.add("CLASS_FIELD is empty; name the field that holds the class.")
+        if not self.labels and not self.label_rasters and self.placement != "dense":
+            problems.add("no labels; give INPUT or LABEL_RASTERS, or choose PLACEMENT dense for chips without labels.")
+        problems.raise_if_any()
+
+    @property
+    def step(self) -> int:
+        """Pixels from one grid cell to the next."""
+        return self.stride or self.chip_size
+
+
+@dataclass(frozen=True)
+class SplitChipsJob(Job):
+    """Assign each chip to train, val or test (percent `val`, `test`), or to one of `folds` folds.
+
+    `block_size` and `buffer` in metres; chips within `buffer` of another part's chips lose their split.
+    """
+
+    kind: ClassVar[str] = "splitchips"
+    dataset: str
+    strategy: str = "block"
+    block_size: float = 1000.0
+    buffer: float = 0.0
+    val: float = 20.0
+    test: float = 20.0
+    folds: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problems = Problems("Split chips")
+        _check_choice(problems, "STRATEGY", self.strategy, SPLIT_STRATEGIES)
+        _check_range(problems, "BLOCK_SIZE", self.block_size, 0, None)
+        _check_range(problems, "BUFFER", self.buffer, 0, None)
+        _check_range(problems, "VAL", self.val, 0, 100)
+        _check_range(problems, "TEST", self.test, 0, 100)
+        _check_range(problems, "FOLDS", self.folds, 0, 100)
+        if self.strategy == "block" and self.block_size <= 0:
+            problems.add("BLOCK_SIZE is 0; give the side of a block in metres.")
+        if self.folds == 1:
+            problems.add("FOLDS is 1; give at least 2, or 0 for none.")
+        if self.val + self.test >= 100:
+            problems.add(f"VAL {self.val:g} % and TEST {self.test:g} % leave nothing to train on.")
+        problems.raise_if_any()
+
+
+@dataclass(frozen=True)
+class FinetuneJob(Job):
+    """A chip dataset to a model file.
+
+    `backbone` is a name of the zoo. `fold` (0 or more) holds that fold out as test; -1 uses the split column.
+    `batch_size` 0 is automatic. `class_weights`: `none`, `balanced`, or numbers in class order. `patience` in epochs,
+    0 = never stop early. `resume` is the folder of an unfinished run.
+    """
+
+    kind: ClassVar[str] = "finetune"
+    dataset: str
+    output: str
+    backbone: str = "unet"
+    fold: int = -1
+    adaptation: str = "scratch"
+    epochs: int = 100
+    batch_size: int = 0
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    class_weights: str = "none"
+    loss: str = "cross_entropy"
+    augment: bool = True
+    patience: int = 20
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    resume: str = ""
+    report: str = ""
+    history: str = ""
+
+    def __post_init__(self) -> None:
+        problems = Problems("Fine-tune")
+        _check_choice(problems, "ADAPTATION", self.adaptation, ADAPTATIONS)
+        _check_choice(problems, "LOSS", self.loss, LOSSES)
+        _check_choice(problems, "DEVICE", self.device, DEVICES)
+        _check_choice(problems, "PRECISION", self.precision, PRECISIONS)
+        _check_range(problems, "EPOCHS", self.epochs, 1, None)
+        _check_range(problems, "BATCH_SIZE", self.batch_size, 0, None)
+        _check_range(problems, "WEIGHT_DECAY", self.weight_decay, 0, None)
+        _check_range(problems, "PATIENCE", self.patience, 0, None)
+        _check_range(problems, "FOLD", self.fold, -1, None)
+        if self.learning_rate <= 0:
+            problems.add(f"LEARNING_RATE is {self.learning_rate:g}; expected a positive number.")
+        if not self.output.endswith(".safetensors"):
+            problems.add(f"OUTPUT is '{self.output}'; a model file ends in .safetensors.")
+        problems.raise_if_any()
+
+
+@dataclass(frozen=True)
+class PredictRasterJob(Job):
+    """Rasters and a model file to a class map.
+
+    `rasters`: timesteps oldest first, or one stacked file. `bands` maps the model's bands to the raster's:
+    `blue:B02 green:3`. `scale` and `offset` as in `CreateChipsJob`. `area` is a vector mask. `overlap_px` -1 is a
+    quarter of the chip. `batch_size` 0 is automatic. Empty optional outputs are not written.
+    """
+
+    kind: ClassVar[str] = "predictraster"
+    rasters: tuple[str, ...]
+    model: str
+    output: str
+    dates: str = ""
+    bands: str = ""
+    scale: float = 1.0
+    offset: float = 0.0
+    area: str = ""
+    overlap_px: int = -1
+    batch_size: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    probabilities: str = ""
+    confidence: str = ""
+    style: str = ""
+    class_areas: str = ""
+
+    def __post_init__(self) -> None:
+        problems = Problems("Predict raster")
+        _check_choice(problems, "DEVICE", self.device, DEVICES)
+        _check_choice(problems, "PRECISION", self.precision, PRECISIONS)
+        _check_range(problems, "OVERLAP", self.overlap_px, -1, None)
+        _check_range(problems, "BATCH_SIZE", self.batch_size, 0, None)
+        if not self.rasters:
+            problems.add("no imagery; give INPUT.")
+        if not self.output.lower().endswith((".tif", ".tiff")):
+            problems.add(f"OUTPUT is '{self.output}'; the map is a GeoTIFF and ends in .tif.")
+        problems.raise_if_any()
+
+
+@dataclass(frozen=True)
+class EvaluateJob(Job):
+    """Figures of a model on a part of a dataset, or of a map against reference raster or vector."""
+
+    kind: ClassVar[str] = "evaluate"
+    model: str = ""
+    dataset: str = ""
+    split: str = "test"
+    fold: int = -1
+    prediction: str = ""
+    reference: str = ""
+    reference_vector: str = ""
+    reference_layer: str = ""
+    class_field: str = ""
+    device: str = "auto"
+    precision: str = "auto"
+    report: str = ""
+    metrics: str = ""
+    chip_metrics: str = ""
+
+    def __post_init__(self) -> None:
+        problems = Problems("Evaluate")
+        _check_choice(problems, "SPLIT", self.split, EVALUATED_SPLITS)
+        _check_choice(problems, "DEVICE", self.device, DEVICES)
+        _check_choice(problems, "PRECISION", self.precision, PRECISIONS)
+        by_model = bool(self.model and self.dataset)
+        by_map = bool(self.prediction and (self.reference or self.reference_vector))
+        if by_model == by_map:
+            problems.add("give either MODEL and INPUT, or PREDICTION and one of REFERENCE, REFERENCE_VECTOR.")
+        if self.reference and self.reference_vector:
+            problems.add("both REFERENCE and REFERENCE_VECTOR are given; give one of them.")
+        if self.reference_vector and not self.class_field:
+            problems.add("CLASS_FIELD is empty; name the field of REFERENCE_VECTOR that holds the class.")
+        problems.raise_if_any()
+
+
+@dataclass(frozen=True)
+class ModelInfoJob(Job):
+    """The card of a model file as an HTML page."""
+
+    kind: ClassVar[str] = "modelinfo"
+    model: str
+    output_html: str = ""
+
+
+JOBS: dict[str, type[Job]] = {
+    job.kind: job
+    for job in (
+        CheckBackendJob, CreateChipsJob, SplitChipsJob, FinetuneJob, PredictRasterJob, EvaluateJob, ModelInfoJob,
+    )
+}  # fmt: skip
+
+
+def job_to_plain(job: Job) -> dict[str, Any]:
+    """A job as it stands in a job file and in a request."""
+    return {"kind": job.kind, **to_plain(job)}
+
+
+def job_from_plain(plain: Any) -> Job:
+    """The job of a job file or request; raises `InstaGeoError` for an unknown kind or any wrong field."""
+    if not isinstance(plain, dict) or plain.get("kind") not in JOBS:
+        found = plain.get("kind") if isinstance(plain, dict) else type(plain).__name__
+        raise InstaGeoError(f"Unknown job kind {found!r}; expected one of {', '.join(sorted(JOBS))}.")
+    fields = {name: value for name, value in plain.items() if name != "kind"}
+    return from_plain(JOBS[plain["kind"]], fields, f"Job {plain['kind']}")
+
+
+def _check_choice(problems: Problems, name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        problems.add(f"{name} is '{value}'; expected one of {', '.join(choices)}.")
+
+
+def _check_range(problems: Problems, name: str, value: float, low: float, high: Optional[float]) -> None:
+    if value < low or (high is not None and value > high):
+        expected = f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
+        problems.add(f"{name} is {value:g}; expected {expected}.")

@@ -1,0 +1,57 @@
+"""Artefacts appear under their final name whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .contract.errors import DISK, InstaGeoError
+
+PART = ".part"
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; rename it on success, delete it on any failure.
+
+    The yielded name keeps the suffix, since drivers choose the format by it. Raises `InstaGeoError` when the folder
+    cannot be written.
+    """
+    final = Path(path)
+    part = final.with_name(f".{final.stem}{PART}{final.suffix}")
+    check_writable(final)
+    try:
+        yield part
+        os.replace(part, final)
+    finally:
+        remove(part)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise `InstaGeoError` unless a file can be made at `path`; missing folders are made."""
+    folder = Path(path).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InstaGeoError(
+            f"The folder {folder} cannot be made ({error.strerror}).", "Choose another place for the output.", DISK
+        ) from error
+    probe = folder / f".{Path(path).name}.probe{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InstaGeoError(
+            f"The folder {folder} cannot be written ({error.strerror}).", "Choose another place for the output.", DISK
+        ) from error
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

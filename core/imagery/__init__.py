@@ -1,0 +1,1 @@
+"""Rasters as they are: grids, scenes and timesteps, masks, Cloud Optimized GeoTIFFs, styles."""

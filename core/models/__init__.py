@@ -1,0 +1,1 @@
+"""Architectures, the table of them, and the model file."""

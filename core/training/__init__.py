@@ -1,0 +1,1 @@
+"""From a chip dataset to a model file."""

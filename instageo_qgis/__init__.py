@@ -1,0 +1,1 @@
+"""The QGIS face: plugin, provider, settings."""

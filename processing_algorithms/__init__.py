@@ -1,0 +1,1 @@
+"""Processing algorithms, one a file, and the runner of the worker process."""
