@@ -93,4 +93,10 @@ def card_from_metadata(metadata: Optional[dict[str, str]], path: str) -> ModelCa
         plain = json.loads(metadata[CARD_KEY])
     except ValueError as error:
         raise InstaGeoError(f"{path}: the model card is damaged ({error}).", "Copy the file again.") from error
-    return from_plain(ModelCard, plain, "Model card")
+    version = plain.get("card_version", CARD_VERSION) if isinstance(plain, dict) else CARD_VERSION
+    if isinstance(version, int) and version > CARD_VERSION:  # its other fields mean nothing here
+        raise InstaGeoError(
+            f"{path}: the model card's version is {version}; this version of InstaGeo reads {CARD_VERSION}.",
+            "Update the plugin.",
+        )
+    return from_plain(ModelCard, plain, f"{path}: model card")

@@ -181,14 +181,14 @@ class FinetuneJob(Job):
     backbone: str = "unet"
     fold: int = -1
     adaptation: str = "scratch"
-    epochs: int = 100
+    epochs: int = 60
     batch_size: int = 0
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     class_weights: str = "none"
     loss: str = "cross_entropy"
     augment: bool = True
-    patience: int = 20
+    patience: int = 30
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -219,14 +219,17 @@ class PredictRasterJob(Job):
     """Rasters and a model file to a class map.
 
     `rasters`: timesteps oldest first, or one stacked file. `bands` maps the model's bands to the raster's:
-    `blue:B02 green:3`. `scale` and `offset` as in `CreateChipsJob`. `area` is a vector mask. `overlap_px` -1 is a
-    quarter of the chip. `batch_size` 0 is automatic. Empty optional outputs are not written.
+    `blue:B02 green:3`. `mask_rasters` (one a timestep, nonzero = no data), `mask_strategy`, `scale` and `offset` as in
+    `CreateChipsJob`. `area` is a vector mask. `overlap_px` -1 is a quarter of the chip. `batch_size` 0 is automatic.
+    Empty optional outputs are not written.
     """
 
     kind: ClassVar[str] = "predictraster"
     rasters: tuple[str, ...]
     model: str
     output: str
+    mask_rasters: tuple[str, ...] = ()
+    mask_strategy: str = "each"
     dates: str = ""
     bands: str = ""
     scale: float = 1.0
@@ -243,6 +246,7 @@ class PredictRasterJob(Job):
 
     def __post_init__(self) -> None:
         problems = Problems("Predict raster")
+        _check_choice(problems, "MASK_STRATEGY", self.mask_strategy, MASK_STRATEGIES)
         _check_choice(problems, "DEVICE", self.device, DEVICES)
         _check_choice(problems, "PRECISION", self.precision, PRECISIONS)
         _check_range(problems, "OVERLAP", self.overlap_px, -1, None)

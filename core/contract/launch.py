@@ -6,16 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-PACKAGE = "instageo_plugin"
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-
-# Registers the root folder as the package `instageo_plugin`; `-I` keeps other plugins' folders off the path.
-BOOTSTRAP = (
-    "import importlib.util as u, runpy, sys; root, sys.argv = sys.argv[1], sys.argv[1:]; "
-    f"s = u.spec_from_file_location('{PACKAGE}', root + '/__init__.py', submodule_search_locations=[root]); "
-    f"m = u.module_from_spec(s); sys.modules['{PACKAGE}'] = m; s.loader.exec_module(m); "
-    f"runpy.run_module('{PACKAGE}.core', run_name='__main__', alter_sys=False)"
-)
+STARTER = PACKAGE_ROOT / "core" / "start.py"
 
 # What QGIS or another program may have set and what would mislead the backend's own libraries.
 _REMOVED = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "GDAL_DATA", "GDAL_DRIVER_PATH", "LD_LIBRARY_PATH",
@@ -24,8 +16,11 @@ _REMOVED_PREFIXES = ("PROJ_", "QGIS_", "DYLD_")
 
 
 def worker_command(python: str, *arguments: str) -> list[str]:
-    """Command line that runs `core` with the interpreter `python`; `arguments` are those of `core.__main__`."""
-    return [python, "-I", "-X", "utf8", "-c", BOOTSTRAP, str(PACKAGE_ROOT), *arguments]
+    """Command line that runs `core` with the interpreter `python`; `arguments` are those of `core.__main__`.
+
+    `-I` keeps other plugins' folders, the user's own packages and the current folder off the search path.
+    """
+    return [python, "-I", "-X", "utf8", str(STARTER), *arguments]
 
 
 def clean_environment(environment: Mapping[str, str], added: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,0 +1,127 @@
+"""Fixtures for several packages of core."""
+
+import numpy as np
+import pyogrio.raw
+import pytest
+import rasterio
+import rasterio.warp
+import shapely
+from affine import Affine
+from instageo_plugin.core.chips.index import ChipRow, write_index
+from instageo_plugin.core.contract.classes import ClassEntry, ClassTable
+from instageo_plugin.core.contract.dataset import DatasetSpec, InputSpec
+from instageo_plugin.core.contract.serial import to_json
+
+UTM = Affine(10, 0, 731810, 0, -10, 5694090)
+
+
+@pytest.fixture
+def write_dataset(tmp_path):
+    """Writes a chip dataset from label arrays (-1 = no label) and, optionally, images of (T*C, H, W).
+
+    Several arrays are several scenes, each with its own CRS, transform and chip size. `starts` gives the first
+    column and row of the chips; by default they tile the scene.
+    """
+
+    def write(labels, *, chip_size, images=None, crs="EPSG:32632", transform=UTM, starts=None, name="dataset", bands=1):
+        scenes = labels if isinstance(labels, list) else [labels]
+        sizes, systems, transforms = (_spread(v, len(scenes)) for v in (chip_size, crs, transform))
+        images = _spread(images, len(scenes))
+        folder = tmp_path / name
+        (folder / "images").mkdir(parents=True)
+        (folder / "labels").mkdir()
+        rows = []
+        for k, label in enumerate(scenes):
+            pixels = images[k] if images[k] is not None else np.zeros((bands, *label.shape), dtype=np.float32)
+            for row, column in _cells(label.shape, sizes[k], starts):
+                window = np.s_[row : row + sizes[k], column : column + sizes[k]]
+                moved = transforms[k] * Affine.translation(column, row)
+                chip = f"s{k}_{row}_{column}"
+                part = pixels[(slice(None), *window)]
+                rows.append(_write_chip(folder, chip, label[window], part, systems[k], moved))
+        values = sorted({int(v) for label in scenes for v in np.unique(label) if v >= 0})
+        _write_spec(folder, values, len(pixels), sizes[0], transforms[0])
+        write_index(folder / "chips.gpkg", rows, [])
+        return folder
+
+    return write
+
+
+def _spread(value, count):
+    return list(value) if isinstance(value, (list, tuple)) and not isinstance(value, Affine) else [value] * count
+
+
+def _cells(shape, size, starts):
+    rows, columns = (starts or range(0, length - size + 1, size) for length in shape)
+    return [(r, c) for r in rows for c in columns if r + size <= shape[0] and c + size <= shape[1]]
+
+
+def _write_chip(folder, chip, label, pixels, crs, transform):
+    height, width = label.shape
+    paths = f"images/{chip}_custom.tif", f"labels/{chip}.tif"
+    for path, data in zip(paths, (pixels.astype(np.float32), label[None].astype(np.int16))):
+        profile = {"width": width, "height": height, "count": len(data), "crs": crs, "transform": transform}
+        with rasterio.open(folder / path, "w", driver="GTiff", dtype=data.dtype, **profile) as raster:
+            raster.write(data)
+    corners = [transform * c for c in ((0, 0), (width, 0), (width, height), (0, height))]
+    lonlat = zip(*rasterio.warp.transform(crs, "EPSG:4326", *zip(*corners)))
+    values, counts = np.unique(label[label >= 0], return_counts=True)
+    return ChipRow(
+        chip, chip.split("_")[0], crs, tuple(transform[:6]), width, height, {"custom": paths[0]}, {"custom": []},
+        paths[1], dict(zip(values.tolist(), counts.tolist())), 100.0, 100.0, shapely.Polygon(lonlat),
+    )  # fmt: skip
+
+
+def _write_spec(folder, values, bands, chip_size, transform):
+    spec = DatasetSpec(
+        inputs=(InputSpec("custom", tuple(f"b{i + 1}" for i in range(bands)), "float32", nodata="nan"),),
+        task="segmentation",
+        class_table=ClassTable(tuple(ClassEntry(str(v), v, f"class {v}") for v in values)),
+        chip_size=chip_size,
+        resolution=(transform.a, -transform.e),
+        resolution_unit="metre",
+    )
+    (folder / "dataset.json").write_text(to_json(spec), encoding="utf-8")
+
+
+@pytest.fixture
+def write_raster(tmp_path):
+    """Writes (bands, H, W) or (H, W) as a GeoTIFF and returns its path."""
+
+    def write(name, pixels, *, transform=UTM, crs="EPSG:32632", nodata=None, names=(), tags=None, colors=None):
+        stacked = np.atleast_3d(pixels.T).T if pixels.ndim == 2 else pixels
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        count, height, width = stacked.shape
+        profile = {"width": width, "height": height, "count": count, "dtype": stacked.dtype, "nodata": nodata}
+        with rasterio.open(path, "w", driver="GTiff", crs=crs, transform=transform, **profile) as raster:
+            raster.write(stacked)
+            if names:
+                raster.descriptions = tuple(names)
+            raster.update_tags(**(tags or {}))
+            if colors:
+                raster.write_colormap(1, colors)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def write_vector(tmp_path):
+    """Writes geometries and one field `name=values` as a layer of a new file and returns its path."""
+
+    def write(name, geometries, *, crs="EPSG:32632", layer="labels", geometry_type=None, **fields):
+        path = tmp_path / name
+        kinds = {g.geom_type for g in geometries if g is not None}
+        pyogrio.raw.write(
+            path,
+            geometry=np.array([None if g is None else shapely.to_wkb(g) for g in geometries], dtype=object),
+            field_data=[np.asarray(v) for v in fields.values()],
+            fields=list(fields),
+            geometry_type=geometry_type or (kinds.pop() if len(kinds) == 1 else "Unknown"),
+            crs=crs,
+            **({"layer": layer} if str(name).endswith(".gpkg") else {}),
+        )
+        return str(path)
+
+    return write
