@@ -52,7 +52,8 @@ class ChipDataset:
 
     def read_label(self, chip: ChipRow) -> np.ndarray:
         """(H, W) int16 class values, `spec.ignore_value` where there is no label. Raises `InstaGeoError`."""
-        return self._read(chip, chip.label_path, 1)[0].astype(np.int16)
+        label: np.ndarray = self._read(chip, chip.label_path, 1)[0].astype(np.int16)
+        return label
 
     def _read(self, chip: ChipRow, relative: str, bands: int) -> np.ndarray:
         path = self.folder / relative

@@ -1,0 +1,264 @@
+"""`createchips`: labels and rasters to a chip dataset.
+
+The dataset grows in `<OUTPUT>.part`, whose ledger lets a broken run go on, and gets its name when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pyogrio
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from ..contract.dataset import (
+    DATASET_FILE,
+    IMAGE_FOLDER,
+    INDEX_FILE,
+    LABEL_FOLDER,
+    SKIPPED_LAYER,
+    DatasetSpec,
+    InputSpec,
+)
+from ..contract.errors import DISK, InstaGeoError
+from ..contract.jobs import CreateChipsJob
+from ..contract.serial import from_plain, to_json
+from ..contract.version import SOFTWARE
+from ..files import PART, check_writable, remove
+from ..imagery.reading import SceneReader
+from ..imagery.scenes import check_sensor, source_records
+from ..reporting import Reporter
+from .chip_files import ChipMaker
+from .creation_report import write_report
+from .fingerprint import differences, parameters_of
+from .index import ChipRow, SkippedRow, read_index, write_index
+from .ledger import LEDGER_FILE, Ledger, Outcome
+from .prepare import Preparation, lost_between, prepare
+from .vectors import read_layer
+
+
+def create_chips(job: CreateChipsJob, reporter: Reporter) -> dict[str, Any]:
+    """Make the dataset; returns OUTPUT, INDEX, CHIP_COUNT, SKIPPED_COUNT and, when asked for, REPORT.
+
+    A finished dataset of the same parameters and inputs is returned as it is, without reading imagery; a broken run
+    goes on. Raises `InstaGeoError` for inputs that cannot be used, for a folder with other content or other
+    parameters, and when no chip comes about.
+    """
+    check_sensor(job.sensor)
+    output = Path(job.output)
+    layer = read_layer(job.labels, job.labels_layer, job.class_field, "INPUT") if job.labels else None
+    area = read_layer(job.area, "", "", "AREA") if job.area else None
+    parameters = parameters_of(job, layer, area)
+    if _is_finished(output, parameters):
+        reporter.log(f"{output} was made with the same parameters before; nothing to do.")
+        return _results(job, output, reporter)
+    check_writable(output)
+    if job.report:
+        check_writable(job.report)
+    with ExitStack() as stack:
+        preparation = prepare(job, layer, area, reporter, stack)
+        _build(job, preparation, parameters, reporter)
+    reporter.artifact("OUTPUT", str(output))
+    return _results(job, output, reporter)
+
+
+def _is_finished(output: Path, parameters: dict[str, Any]) -> bool:
+    """Whether `output` holds this very dataset; False when it is free. Raises `InstaGeoError` for all else."""
+    if not output.exists():
+        return False
+    if not output.is_dir():
+        raise InstaGeoError(f"OUTPUT: {output} is a file; expected a folder.", "Choose another name.")
+    path = output / DATASET_FILE
+    if not path.is_file():
+        if any(output.iterdir()):
+            raise InstaGeoError(
+                f"OUTPUT: the folder {output} is not empty and holds no chip dataset.", "Choose a new or empty folder."
+            )
+        return False
+    try:
+        stored = from_plain(DatasetSpec, json.loads(path.read_text(encoding="utf-8")), DATASET_FILE).parameters
+    except ValueError as error:
+        raise InstaGeoError(f"OUTPUT: {path} is damaged ({error}).", "Choose another folder.") from error
+    differing = differences(stored, json.loads(json.dumps(parameters)))
+    if differing:
+        raise InstaGeoError(
+            f"OUTPUT: found a dataset made with other parameters in {output}: {'; '.join(differing)}.",
+            "Choose another folder, or delete this one to make it anew.",
+        )
+    return True
+
+
+def _build(job: CreateChipsJob, preparation: Preparation, parameters: dict[str, Any], reporter: Reporter) -> None:
+    output = Path(job.output)
+    folder = output.with_name(output.name + PART)
+    if not Ledger(folder, parameters).matches():
+        remove(folder)
+    for name in (IMAGE_FOLDER, *([LABEL_FOLDER] if preparation.labels.given else [])):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    with Ledger(folder, parameters) as ledger:
+        if ledger.outcomes:
+            reporter.log(f"Going on with a broken run: {len(ledger.outcomes)} cells are done.")
+        _make_all(job, preparation, folder, ledger, reporter)
+        outcomes = [ledger.outcomes[c.name] for plan in preparation.plans for c in plan.candidates]
+    chips, skipped = _rows(preparation, outcomes)
+    if not chips:
+        remove(folder)
+        raise _no_chips(skipped)
+    counts = _counts(preparation, outcomes)
+    _tell(preparation, chips, skipped, counts, reporter)
+    reporter.progress(0.96, "Writing the index")
+    _write_truth(folder, _spec(job, preparation, parameters, counts), chips, skipped)
+    if output.is_dir():
+        output.rmdir()  # an empty folder made for the output; not every system renames onto one
+    os.replace(folder, output)
+    remove(output / LEDGER_FILE)
+
+
+def _make_all(job: CreateChipsJob, preparation: Preparation, folder: Path, ledger: Ledger, reporter: Reporter) -> None:
+    """Every candidate that the ledger does not have yet, one at a time."""
+    total = sum(len(plan.candidates) for plan in preparation.plans)
+    done = 0
+    imagery, labels = preparation.imagery, preparation.labels
+    for scene, on_scene, plan in zip(imagery.scenes, labels.scenes, preparation.plans):
+        with SceneReader(scene, preparation.encoding, job.resampling) as reader:
+            maker = ChipMaker(job, folder, scene, imagery.bands, preparation.encoding, on_scene, reader, labels.given)
+            for candidate in plan.candidates:
+                reporter.check()
+                if not _is_done(ledger, candidate.name, folder):
+                    ledger.add(maker.make(candidate))
+                done += 1
+                reporter.progress(0.05 + 0.9 * done / total, f"{done} of {total} cells")
+
+
+def _is_done(ledger: Ledger, name: str, folder: Path) -> bool:
+    outcome = ledger.outcomes.get(name)
+    if outcome is None:
+        return False
+    files = [*outcome.chip.images.values(), outcome.chip.label_path] if outcome.chip else []
+    return all((folder / file).is_file() for file in files if file)
+
+
+def _rows(preparation: Preparation, outcomes: Sequence[Outcome]) -> tuple[list[ChipRow], list[SkippedRow]]:
+    chips = [outcome.chip for outcome in outcomes if outcome.chip]
+    skipped = list(preparation.labels.skipped)
+    kept: set[int] = set()
+    for plan in preparation.plans:
+        skipped += plan.skipped
+        kept |= plan.skipped_labels
+    for candidate, outcome in zip((c for plan in preparation.plans for c in plan.candidates), outcomes):
+        if outcome.chip or outcome.skipped:
+            kept.update(candidate.members)
+    skipped += [outcome.skipped for outcome in outcomes if outcome.skipped]
+    return chips, [*skipped, *lost_between(preparation, kept)]
+
+
+def _counts(preparation: Preparation, outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """What `dataset.json` and the report say was counted; label counts only where labels are features."""
+    counts = {
+        "cells": len(outcomes),
+        "conflicting_pixels": sum(outcome.conflicts for outcome in outcomes),
+        "clamped_values": sum(outcome.clamped for outcome in outcomes),
+    }
+    features = preparation.labels.features
+    if features is not None:
+        candidates = [c for plan in preparation.plans for c in plan.candidates]
+        used = {i for c, outcome in zip(candidates, outcomes) if outcome.chip for i in c.members}
+        counts["labels"] = len(features) + len(features.skipped)
+        counts["labels_used"] = len(used - preparation.labels.lost)
+        counts["labels_repaired"] = features.repaired
+    return counts
+
+
+def _tell(
+    preparation: Preparation,
+    chips: Sequence[ChipRow],
+    skipped: Sequence[SkippedRow],
+    counts: dict[str, int],
+    reporter: Reporter,
+) -> None:
+    if "labels" in counts:
+        reporter.log(f"{counts['labels']} labels read, {counts['labels_used']} of them in chips.")
+    for reason, number in _reasons(skipped).items():
+        reporter.log(f"Skipped: {number} x {reason}.", "warning")
+    if counts["conflicting_pixels"]:
+        reporter.log(
+            f"{counts['conflicting_pixels']} pixels have labels of several classes and are ignored.", "warning"
+        )
+    if counts["clamped_values"]:
+        reporter.log(f"{counts['clamped_values']} values were clamped to the range of int16 reflectance.", "warning")
+    reporter.log(f"{len(chips)} chips from {len(preparation.imagery.scenes)} scene(s).")
+
+
+def _reasons(skipped: Sequence[SkippedRow]) -> Counter[str]:
+    """Labels and cells left out, by reason."""
+    found: Counter[str] = Counter()
+    for row in skipped:
+        found[row.reason] += row.count
+    return found
+
+
+def _no_chips(skipped: Sequence[SkippedRow]) -> InstaGeoError:
+    listed = ", ".join(f"{number} x {reason}" for reason, number in _reasons(skipped).items())
+    return InstaGeoError(
+        f"No chip came about; labels and cells left out: {listed or 'none'}.",
+        "Check the place and classes of the labels, and AREA, EDGE, CHIP_SIZE, MIN_LABELS, MIN_VALID, MAX_CHIP_CLOUD.",
+    )
+
+
+def _spec(
+    job: CreateChipsJob, preparation: Preparation, parameters: dict[str, Any], counts: dict[str, int]
+) -> DatasetSpec:
+    imagery, encoding = preparation.imagery, preparation.encoding
+    grid = imagery.scenes[0].grid
+    spec = InputSpec(
+        job.sensor, imagery.bands, encoding.dtype, encoding.units, encoding.nodata_plain, imagery.timesteps
+    )
+    return DatasetSpec(
+        inputs=(spec,),
+        task=job.task,
+        class_table=preparation.labels.table,
+        chip_size=job.chip_size,
+        resolution=grid.resolution,
+        resolution_unit=grid.resolution_unit,
+        parameters=parameters,
+        sources=source_records(imagery),
+        software=SOFTWARE,
+        counts=counts,
+    )
+
+
+def _write_truth(folder: Path, spec: DatasetSpec, chips: Sequence[ChipRow], skipped: Sequence[SkippedRow]) -> None:
+    """Write `dataset.json` and `chips.gpkg`. Raises `InstaGeoError` when GDAL cannot write the index."""
+    index = folder / INDEX_FILE
+    for leftover in folder.glob(f"{INDEX_FILE}*"):
+        leftover.unlink()
+    try:
+        write_index(index, chips, skipped)
+    except (DataSourceError, DataLayerError) as error:
+        raise InstaGeoError(
+            f"{index} cannot be written ({str(error)[:200]}).",
+            "Free some space on the disk, then run this again.",
+            DISK,
+        ) from error
+    (folder / DATASET_FILE).write_text(to_json(spec, indent=1) + "\n", encoding="utf-8")
+
+
+def _results(job: CreateChipsJob, output: Path, reporter: Reporter) -> dict[str, Any]:
+    index = output / INDEX_FILE
+    results: dict[str, Any] = {
+        "OUTPUT": str(output),
+        "INDEX": str(index),
+        "CHIP_COUNT": len(read_index(index)),
+        "SKIPPED_COUNT": int(pyogrio.read_info(index, layer=SKIPPED_LAYER)["features"]),
+    }
+    if job.report:
+        reporter.progress(0.98, "Writing the report")
+        write_report(output, job.report)
+        results["REPORT"] = job.report
+    reporter.progress(1.0, f"{results['CHIP_COUNT']} chips")
+    return results
