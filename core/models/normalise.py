@@ -1,0 +1,16 @@
+"""From the units of imagery to what networks are fed."""
+
+from __future__ import annotations
+
+import torch
+
+from ..contract.card import Normalisation
+
+
+def normalise(x: torch.Tensor, norm: Normalisation) -> torch.Tensor:
+    """(x - mean) / std by band of a (N, T, C, H, W) tensor, as float32; what is not finite becomes 0, the mean."""
+    shape = (1, 1, -1, 1, 1)
+    mean = torch.tensor(norm.mean, dtype=torch.float32, device=x.device).view(shape)
+    std = torch.tensor(norm.std, dtype=torch.float32, device=x.device).view(shape)
+    scaled = (x.float() - mean) / std
+    return torch.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0)
