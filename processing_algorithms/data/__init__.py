@@ -1,0 +1,1 @@
+"""From labels and imagery to a chip dataset."""

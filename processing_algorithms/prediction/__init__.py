@@ -1,0 +1,1 @@
+"""From imagery and a model to a map."""

@@ -1,0 +1,1 @@
+"""Making the backend environment and checking it."""
