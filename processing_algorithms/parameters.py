@@ -35,6 +35,7 @@ HTML_FILTER = "HTML (*.html)"
 
 
 def tr(text: str) -> str:
+    """`text` in the user's language."""
     return QCoreApplication.translate("InstaGeo", text)
 
 
@@ -73,6 +74,7 @@ def _number(
 
 
 def flag(name: str, label: str, default: bool, help_text: str, advanced: bool = False) -> Definition:
+    """Yes or no."""
     return described(QgsProcessingParameterBoolean(name, tr(label), default), help_text, advanced)
 
 
@@ -93,7 +95,7 @@ def choice(  # noqa: PLR0913 - one line a parameter is worth it
     return described(definition, help_text, advanced)
 
 
-def text(  # noqa: PLR0913
+def text(
     name: str,
     label: str,
     default: str,
@@ -109,7 +111,7 @@ def text(  # noqa: PLR0913
     return described(definition, help_text, advanced)
 
 
-def features(  # noqa: PLR0913
+def features(
     name: str,
     label: str,
     types: Sequence[QgsProcessing.SourceType],
@@ -130,29 +132,35 @@ def field(name: str, label: str, parent: str, help_text: str) -> Definition:
 
 
 def extent(name: str, label: str, help_text: str, advanced: bool = False) -> Definition:
+    """An optional extent, with its CRS."""
     return described(QgsProcessingParameterExtent(name, tr(label), optional=True), help_text, advanced)
 
 
 def crs(name: str, label: str, help_text: str, advanced: bool = False) -> Definition:
+    """An optional CRS."""
     return described(QgsProcessingParameterCrs(name, tr(label), optional=True), help_text, advanced)
 
 
 def raster(name: str, label: str, help_text: str) -> Definition:
+    """An optional raster."""
     return described(QgsProcessingParameterRasterLayer(name, tr(label), optional=True), help_text)
 
 
 def rasters(name: str, label: str, help_text: str, *, optional: bool = True, advanced: bool = False) -> Definition:
+    """Several rasters."""
     kind = QgsProcessing.SourceType.TypeRaster
     definition = QgsProcessingParameterMultipleLayers(name, tr(label), kind, optional=optional)
     return described(definition, help_text, advanced)
 
 
 def matrix(name: str, label: str, headers: Sequence[str], help_text: str, advanced: bool = False) -> Definition:
+    """An optional table of text with as many rows as the user types."""
     definition = QgsProcessingParameterMatrix(name, tr(label), 0, False, [tr(h) for h in headers], optional=True)
     return described(definition, help_text, advanced)
 
 
 def file_input(name: str, label: str, file_filter: str, help_text: str, optional: bool = False) -> Definition:
+    """A file to be read."""
     definition = QgsProcessingParameterFile(name, tr(label), fileFilter=tr(file_filter), optional=optional)
     return described(definition, help_text)
 
@@ -160,15 +168,17 @@ def file_input(name: str, label: str, file_filter: str, help_text: str, optional
 def folder_input(
     name: str, label: str, help_text: str, *, optional: bool = False, advanced: bool = False
 ) -> Definition:
+    """A folder to be read."""
     behavior = QgsProcessingParameterFile.Behavior.Folder
     return described(QgsProcessingParameterFile(name, tr(label), behavior, optional=optional), help_text, advanced)
 
 
 def folder_output(name: str, label: str, help_text: str) -> Definition:
+    """A folder to be written."""
     return described(QgsProcessingParameterFolderDestination(name, tr(label)), help_text)
 
 
-def file_output(  # noqa: PLR0913
+def file_output(
     name: str, label: str, file_filter: str, help_text: str, *, optional: bool = False, advanced: bool = False
 ) -> Definition:
     """A file to be written; an optional one is not written unless asked for."""
@@ -184,6 +194,7 @@ def report(help_text: str) -> Definition:
 
 
 def raster_output(name: str, label: str, help_text: str, *, optional: bool = False) -> Definition:
+    """A raster to be written; an optional one is not written unless asked for."""
     definition = QgsProcessingParameterRasterDestination(
         name, tr(label), optional=optional, createByDefault=not optional
     )

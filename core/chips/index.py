@@ -60,6 +60,8 @@ class SkippedRow:
     geometry: shapely.Geometry = field(default_factory=shapely.Point)
 
 
+GEOPACKAGE = {"VERSION": "1.3"}  # the newest that GDAL 3.6, of QGIS 3.40 on Debian, reads without a warning
+
 _TEXT = ("chip", "scene", "crs", "transform", "images", "dates", "label_path", "class_counts", "group", "label",
          "split")  # fmt: skip
 _JSON = ("transform", "images", "dates", "class_counts")
@@ -127,6 +129,7 @@ def _write_layer(
         geometry_type=geometry_type,
         crs="EPSG:4326",
         append=append,
+        dataset_options=GEOPACKAGE,
         layer_options={"SPATIAL_INDEX": "NO", "FID": "fid"},
     )
 

@@ -73,8 +73,8 @@ class DatasetSpec:
 
     `resolution` is the pixel's width and height in `resolution_unit` ("metre" or "degree"; of the first scene where
     scenes differ), `chip_size` in pixels. `sources` lists the imagery: one record a file (raster, scene, date, band)
-    or a STAC item. `parameters` are those of the job that made the dataset, `software` its name and version. `counts` holds what was counted on the way:
-    labels read and used, pixels with conflicting labels, values clamped.
+    or a STAC item. `parameters` are those of the job that made the dataset, `software` its name and version. `counts`
+    holds what was counted on the way: labels read and used, pixels with conflicting labels, values clamped.
     """
 
     inputs: tuple[InputSpec, ...]

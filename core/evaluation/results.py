@@ -10,6 +10,7 @@ import numpy as np
 import pyogrio.raw
 import shapely
 
+from ..chips.index import GEOPACKAGE
 from ..contract.serial import to_json, to_plain
 from ..contract.version import SOFTWARE
 from ..files import written_whole
@@ -146,4 +147,5 @@ def write_chip_metrics(path: str | Path, scores: Sequence[ChipScore]) -> None:
             driver="GPKG",
             geometry_type="MultiPolygon",
             crs="EPSG:4326",
+            dataset_options=GEOPACKAGE,
         )

@@ -145,7 +145,8 @@ def _check_georeference(rasters: Sequence[DatasetReader]) -> None:
 
 
 def _check_masks(masks: Sequence[DatasetReader], timesteps: int, raster: DatasetReader) -> None:
-    problems = Problems("MASK_RASTERS", "Give one single-band mask for each timestep, oldest first, on the imagery's grid.")
+    remedy = "Give one single-band mask for each timestep, oldest first, on the imagery's grid."
+    problems = Problems("MASK_RASTERS", remedy)
     if masks and len(masks) != timesteps:
         problems.add(f"found {len(masks)} masks; expected {timesteps}, one for each timestep.")
     for mask in masks:

@@ -29,7 +29,10 @@ def save_model(path: str | Path, card: ModelCard, tensors: Mapping[str, Any]) ->
     arrays = {key: _array(value) for key, value in tensors.items()}
     with written_whole(path) as part:
         try:
+            part.touch()
+            mode = part.stat().st_mode  # safetensors makes files that their owner alone can read
             save_file(arrays, part, card.to_metadata())
+            part.chmod(mode)
             _sort_metadata(part)
         except (OSError, SafetensorError) as error:
             raise InstaGeoError(

@@ -185,8 +185,8 @@ def _imagery() -> list[p.Definition]:
         p.rasters(
             "RASTERS",
             "Imagery",
-            "Rasters on one and the same grid are timesteps of one scene, oldest first; rasters that do not overlap are "
-            "different scenes. Any number of bands, any data type.",
+            "Rasters on one and the same grid are timesteps of one scene, oldest first; rasters that do not overlap "
+            "are different scenes. Any number of bands, any data type.",
         ),
         p.rasters(
             "MASK_RASTERS",

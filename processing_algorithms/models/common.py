@@ -22,12 +22,14 @@ def figures(*names: str) -> list[QgsProcessingOutputNumber]:
 
 
 def model_input(optional: bool = False) -> p.Definition:
+    """MODEL."""
     return p.file_input(
         "MODEL", "Model", p.MODEL_FILTER, "Model file (.safetensors) that Fine-tune made.", optional=optional
     )
 
 
 def fold() -> p.Definition:
+    """FOLD."""
     return p.integer(
         "FOLD",
         "Fold",

@@ -114,7 +114,7 @@ def _training() -> list[p.Definition]:
             "CLASS_WEIGHTS",
             "Class weights",
             FinetuneJob.class_weights,
-            "'none' (default), 'balanced' (rare classes count more), or a number a class, in the order of their values.",
+            "'none' (default), 'balanced' (rare classes count more), or a number a class, in order of their values.",
             hints=("none", "balanced"),
             advanced=True,
         ),

@@ -61,15 +61,16 @@ def _imagery() -> list[p.Definition]:
         p.rasters(
             "INPUT",
             "Imagery",
-            "One raster a timestep, oldest first, or one raster in which all timesteps are stacked. The bands are those "
-            "the model was trained on, unless Bands maps them.",
+            "One raster a timestep, oldest first, or one raster in which all timesteps are stacked. The bands are "
+            "those the model was trained on, unless Bands maps them.",
             optional=False,
         ),
         model_input(),
         p.rasters(
             "MASK_RASTERS",
             "Mask rasters",
-            "One mask a timestep, in the order of the imagery: where it is nonzero (cloud, say) that timestep has no data.",
+            "One mask a timestep, in the order of the imagery: where it is nonzero (cloud, say) that timestep has no "
+            "data.",
             advanced=True,
         ),
         p.choice(
@@ -92,8 +93,8 @@ def _imagery() -> list[p.Definition]:
             "BANDS",
             "Bands",
             PredictRasterJob.bands,
-            "Which band of the imagery is which of the model's: 'blue:B02 green:3'. Empty: by name, or, where the imagery's bands "
-            "have no names, in the model's order.",
+            "Which band of the imagery is which of the model's: 'blue:B02 green:3'. Empty: by name, or, where the "
+            "imagery's bands have no names, in the model's order.",
             advanced=True,
         ),
         p.decimal(

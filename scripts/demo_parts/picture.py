@@ -50,7 +50,7 @@ def _show(axes: Axes, title: str, pixels: np.ndarray) -> None:
 def _stretched(recipe: Recipe) -> np.ndarray:
     with rasterio.open(recipe.shown) as raster:
         bands = raster.read(list(recipe.rgb), masked=True).astype("float32").filled(np.nan)
-    low, high = np.nanpercentile(bands, (2, 98), axis=(1, 2), keepdims=True)
+    low, high = np.nanpercentile(bands, (2, 96), axis=(1, 2), keepdims=True)
     return np.nan_to_num(((bands - low) / (high - low)).clip(0, 1)).transpose(1, 2, 0)
 
 

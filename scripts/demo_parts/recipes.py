@@ -62,7 +62,7 @@ def sample_recipe(folder: Path) -> Recipe:
         chips={"INPUT": "Field survey", "CLASS_FIELD": "crop", "CHIP_SIZE": 64},
         split={"STRATEGY": "block", "BLOCK_SIZE": 640, "VAL": 15, "TEST": 20, "SEED": 1},
         train={"BACKBONE": "unet", "EPOCHS": 40, "SEED": 1},
-        rgb=(4, 3, 2),
+        rgb=(5, 4, 3),
         shown=scenes[1],
         project=folder / "sample.qgz",
         truth=folder / "truth.tif",

@@ -60,13 +60,14 @@ class Cover:
     senescence: float = 400.0
 
 
+# In the order of their names, so that the values in truth.tif are those that text classes get.
 COVERS = (
-    Cover("Winter wheat", 0.28, "#e6c229", LEAF, SOIL, 0.10, 0.92, 85, 185),
-    Cover("Maize", 0.22, "#d11149", LEAF, SOIL, 0.05, 0.88, 165, 265),
-    Cover("Grassland", 0.20, "#8fc93a", LEAF, SOIL, 0.45, 0.80, 95, 310),
     Cover("Forest", 0.17, "#1b6535", NEEDLE, SOIL, 0.80, 0.95, 110, 300),
+    Cover("Grassland", 0.20, "#8fc93a", LEAF, SOIL, 0.45, 0.80, 95, 310),
+    Cover("Maize", 0.22, "#d11149", LEAF, SOIL, 0.05, 0.88, 165, 265),
     Cover("Settlement", 0.07, "#7a7a7a", LEAF, BUILT, 0.12, 0.25, 110, 290),
     Cover("Water", 0.06, "#1a8fe3", WATER, WATER),
+    Cover("Winter wheat", 0.28, "#e6c229", LEAF, SOIL, 0.10, 0.92, 85, 185),
 )
 
 

@@ -33,7 +33,8 @@ def test_crops_green_up_in_their_season(sample):
     spring, early, late = (_ndvi(folder, day) for day in module.DATES)
     with rasterio.open(folder / "truth.tif") as raster:
         truth = raster.read(1)
-    wheat, maize = (truth == i for i, c in enumerate(module.COVERS) if c.name in ("Winter wheat", "Maize"))
+    names = [cover.name for cover in module.COVERS]
+    wheat, maize = truth == names.index("Winter wheat"), truth == names.index("Maize")
     assert np.nanmedian(early[wheat]) > np.nanmedian(late[wheat]) + 0.3, "wheat is ripe in August"
     assert np.nanmedian(late[maize]) > np.nanmedian(spring[maize]) + 0.3, "maize is sown after April"
 
@@ -47,6 +48,11 @@ def test_clouds_cover_some_of_every_scene_and_shadows_are_dark(sample):
             nir = raster.read(4)
         assert 0.02 < (mask == 1).mean() < 0.3
         assert np.median(nir[mask == 2]) < np.median(nir[mask == 0]) < np.median(nir[mask == 1])
+
+
+def test_truth_has_the_values_that_text_classes_get(sample):
+    names = [cover.name for cover in sample[0].COVERS]
+    assert names == sorted(names)
 
 
 def test_the_sample_is_the_same_every_time(sample, tmp_path):

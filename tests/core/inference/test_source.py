@@ -110,3 +110,37 @@ def test_models_of_several_inputs_are_refused(opened, write_raster, noise, make_
     two = make_card(inputs=card.inputs * 2, normalisation=card.normalisation * 2)
     with pytest.raises(InstaGeoError, match="2 inputs"), opened(write_raster("a.tif", noise(20, 30)), card=two):
         pass
+
+
+@pytest.fixture
+def masked_series(opened, write_raster, noise, make_card):
+    """Two timesteps, each masked in a place of its own, opened under a strategy."""
+    paths = [write_raster(f"{i}.tif", noise(20, 30, seed=i)) for i in range(2)]
+    masks = np.zeros((2, 1, 20, 30), "uint8")
+    masks[0, 0, :5] = 1
+    masks[1, 0, :, :4] = 2
+    names = [write_raster(f"m{i}.tif", mask, descriptions=()) for i, mask in enumerate(masks)]
+
+    def open_(**fields):
+        return opened(*paths, card=make_card(timesteps=2), **{"mask_rasters": tuple(names), **fields})
+
+    return open_, masks[:, 0] > 0
+
+
+@pytest.mark.parametrize("strategy", ["each", "any"])
+def test_masked_pixels_are_no_data(masked_series, strategy):
+    open_, masked = masked_series
+    expected = np.broadcast_to(masked.any(0), masked.shape) if strategy == "any" else masked
+    with open_(mask_strategy=strategy) as source:
+        missing = np.isnan(source.read(Window(2, 1, 20, 18)))
+    assert (missing == expected[:, None, 1:19, 2:22]).all()
+
+
+def test_masks_must_pair_with_timesteps_and_share_their_grid(masked_series, write_raster):
+    open_, _ = masked_series
+    other = write_raster("other.tif", np.zeros((2, 20, 31), "uint8"), descriptions=())
+    with (
+        pytest.raises(InstaGeoError, match=r"found 1 masks; expected 2(.|\n)*has 2 bands(.|\n)*31 x 20"),
+        open_(mask_rasters=(other,)),
+    ):
+        pass
