@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qgis.core import Qgis, QgsMessageLog, QgsProcessingProvider
+from qgis.core import Qgis, QgsApplication, QgsMessageLog, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 from ..core.contract.version import __version__
@@ -43,6 +43,19 @@ class InstaGeoProvider(QgsProcessingProvider):
 
     def supportsNonFileBasedOutput(self) -> bool:  # noqa: N802
         return False
+
+    def load(self) -> bool:
+        QgsApplication.processingRegistry().providerAdded.connect(self._complete_chains)
+        return super().load()
+
+    def _complete_chains(self, provider_id: str) -> None:
+        """A chain's outputs are those of its steps, which QGIS finds once this provider is in its registry."""
+        if provider_id != PROVIDER_ID:
+            return
+        QgsApplication.processingRegistry().providerAdded.disconnect(self._complete_chains)
+        for algorithm in self.algorithms():
+            if isinstance(algorithm, Chain):
+                algorithm.loadVariant(algorithm.toVariant())
 
     def loadAlgorithms(self) -> None:  # noqa: N802
         for algorithm in algorithms():

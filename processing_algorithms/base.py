@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,6 +53,16 @@ _running: set[QgsProcessingFeedback] = set()
 def tr(text: str) -> str:
     """`text` in the user's language."""
     return QCoreApplication.translate("InstaGeo", text)
+
+
+@contextmanager
+def running(feedback: QgsProcessingFeedback) -> Iterator[None]:
+    """What runs inside is cancelled, through `feedback`, when the plugin is unloaded."""
+    _running.add(feedback)
+    try:
+        yield
+    finally:
+        _running.discard(feedback)
 
 
 def cancel_running(patience_s: float = 10.0) -> None:
@@ -169,9 +180,8 @@ class InstaGeoAlgorithm(QgsProcessingAlgorithm):
         self, parameters: Mapping[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         job_file = self.parameterAsFileOutput(parameters, JOB, context)
-        _running.add(feedback)
         try:
-            with scratch_folder(job_file, context) as folder:
+            with running(feedback), scratch_folder(job_file, context) as folder:
                 values = Values(self, parameters, context, self._inputs, folder)
                 job = self.job(values)
                 values.export(feedback)
@@ -180,8 +190,6 @@ class InstaGeoAlgorithm(QgsProcessingAlgorithm):
                 outputs = run_job(job, feedback)
         except InstaGeoError as error:
             raise QgsProcessingException(str(error)) from error
-        finally:
-            _running.discard(feedback)
         self.load(outputs, context)
         return {name: value for name, value in outputs.items() if value not in (None, "")}
 

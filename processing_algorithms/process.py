@@ -6,7 +6,7 @@ import contextlib
 import os
 import queue
 import signal
-import subprocess  # nosec B404 - the one place that starts processes
+import subprocess  # nosec B404
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,8 @@ class ChildProcess:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
         self._group = WindowsJob() if sys.platform == "win32" else None
-        self._process = subprocess.Popen(  # nosec B603 - no shell; the command is a list made by this package
+        # No shell; the command is a list made by this package.
+        self._process = subprocess.Popen(  # nosec B603
             list(command),
             env=for_platform(environment, command[0]),
             stdin=subprocess.PIPE,

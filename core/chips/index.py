@@ -181,7 +181,8 @@ def update_splits(path: Path, splits: Mapping[str, tuple[str, int]]) -> None:
     try:
         with closing(sqlite3.connect(path, timeout=5)) as connection, connection:
             connection.executemany(
-                f'UPDATE "{CHIPS_LAYER}" SET split = ?, fold = ? WHERE chip = ?',  # noqa: S608 - a constant
+                # A constant.
+                f'UPDATE "{CHIPS_LAYER}" SET split = ?, fold = ? WHERE chip = ?',  # noqa: S608  # nosec B608
                 [(split, fold, chip) for chip, (split, fold) in splits.items()],
             )
     except sqlite3.OperationalError as error:

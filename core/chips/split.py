@@ -56,15 +56,15 @@ def assign_splits(
     Label files are read from the folder `job.dataset`. Raises `InstaGeoError` when a part would be empty.
     """
     dataset = ChipDataset(Path(job.dataset), spec, tuple(chips))
-    random = np.random.default_rng(job.seed)
+    rng = np.random.default_rng(job.seed)
     units = ground_groups(dataset, chips, reporter or SilentReporter())
     if job.strategy == "block":
-        units = _blocks(chips, units, job.block_size, random)
+        units = _blocks(chips, units, job.block_size, rng)
     counts = _unit_counts(chips, units, spec)
     percent = [100 / job.folds] * job.folds if job.folds else [100 - job.val - job.test, job.val, job.test]
     shares = np.array(percent) / 100
     _check_possible(job, counts, shares)
-    parts = _allocate(_strata(counts, job), shares, random)[units]
+    parts = _allocate(_strata(counts, job), shares, rng)[units]
     if job.buffer > 0:
         parts = _buffered(chips, parts, job)
         _check_left(job, parts, shares)
@@ -79,9 +79,9 @@ def _named(part: int, job: SplitChipsJob) -> tuple[str, int]:
     return {0: TEST, 1: VAL}.get(part, TRAIN), part
 
 
-def _blocks(chips: Sequence[ChipRow], groups: np.ndarray, block_size: float, random: np.random.Generator) -> np.ndarray:
+def _blocks(chips: Sequence[ChipRow], groups: np.ndarray, block_size: float, rng: np.random.Generator) -> np.ndarray:
     """(n,) block number of each chip: that of the first chip of its group."""
-    origin = random.uniform(0, block_size, size=2)
+    origin = rng.uniform(0, block_size, size=2)
     cells = np.floor((centres(chips, local_crs(chips)) - origin) / block_size).astype(np.int64)
     first = np.unique(groups, return_index=True)[1]
     numbers: np.ndarray = np.unique(cells[first][groups], axis=0, return_inverse=True)[1].reshape(-1)
@@ -110,7 +110,7 @@ def _strata(counts: np.ndarray, job: SplitChipsJob) -> np.ndarray:
     return np.asarray(np.where(dominant, totals, 0))
 
 
-def _allocate(counts: np.ndarray, shares: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _allocate(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(units,) part of each unit, so that every part comes near to its share of each column of `counts`.
 
     Units come in random order, each to the part that gains most by it; the best of several orders is taken (of one
@@ -118,7 +118,7 @@ def _allocate(counts: np.ndarray, shares: np.ndarray, random: np.random.Generato
     """
     wanted = shares[:, None] * counts.sum(axis=0)
     tries = 1 if counts.shape[1] == 1 else int(np.clip(20_000 // len(counts), 1, 50))
-    found = [_allocate_once(counts, wanted, random.permutation(len(counts))) for _ in range(tries)]
+    found = [_allocate_once(counts, wanted, rng.permutation(len(counts))) for _ in range(tries)]
     best = min(found, key=lambda parts: _misfit(counts, parts, wanted))
     for part in np.nonzero(shares)[0]:
         if not counts[best == part].sum():

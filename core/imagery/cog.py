@@ -5,7 +5,8 @@ The draft is a raw file and not a GeoTIFF because libtiff 4.7 may never return f
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
+# XML is written here, never parsed.
+import xml.etree.ElementTree as ET  # nosec B405
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field

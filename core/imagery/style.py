@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
+# XML is written here, never parsed.
+import xml.etree.ElementTree as ET  # nosec B405
 from pathlib import Path
 
 from ..contract.classes import ClassTable

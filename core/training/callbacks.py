@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import Any, cast
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
@@ -77,8 +77,7 @@ class EpochCallback(Checkpoint):
 
 
 def _task(module: LightningModule) -> SegmentationTask:
-    assert isinstance(module, SegmentationTask)  # noqa: S101 - for the type checker
-    return module
+    return cast(SegmentationTask, module)
 
 
 def spoken_time(seconds: float) -> str:

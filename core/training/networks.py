@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 import warnings
@@ -210,9 +211,5 @@ def _outcome(bench: _Bench, job: FinetuneJob, seconds: float) -> Outcome:
 @torch.no_grad()
 def _measured(network: nn.Module, batches: PlainBatches, device: torch.device) -> np.ndarray:
     """(K, K) confusion of the final network in float32, as prediction will run it."""
-    total: np.ndarray | None = None
-    for images, label in batches:
-        found = label_confusion(label, network([image.to(device) for image in images]))
-        total = found if total is None else total + found
-    assert total is not None  # noqa: S101 - a part is never empty
-    return total
+    found = (label_confusion(label, network([image.to(device) for image in images])) for images, label in batches)
+    return functools.reduce(np.add, found)

@@ -22,7 +22,7 @@ from ...core.contract.jobs import CheckBackendJob
 from ...core.contract.launch import process_environment
 from .. import parameters as p
 from ..backend import SETTING, VARIABLE, managed_folder
-from ..base import SETUP, InstaGeoAlgorithm
+from ..base import SETUP, InstaGeoAlgorithm, running
 from ..process import output_of
 from ..proxy import proxy_environment
 from ..runner import run_job
@@ -102,7 +102,8 @@ class SetupBackend(InstaGeoAlgorithm):
             console = Console(feedback, process_environment(proxy_environment()))
             order = make_order(location, compute, wheels, console)
             feedback.pushInfo(f"Backend for {order.compute} in {order.folder}.")
-            python = install(order, console, check)
+            with running(feedback):
+                python = install(order, console, check)
         except InstaGeoError as error:
             raise QgsProcessingException(str(error)) from error
         remember(python, location, feedback)
