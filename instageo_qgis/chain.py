@@ -5,6 +5,7 @@ from __future__ import annotations
 from qgis.core import QgsProcessingModelAlgorithm
 from qgis.PyQt.QtGui import QIcon
 
+from ..processing_algorithms.backend import backend_problem
 from ..processing_algorithms.base import HOMEPAGE, ICON, PREDICTION, tr
 
 
@@ -31,6 +32,14 @@ class Chain(QgsProcessingModelAlgorithm):
 
     def helpUrl(self) -> str:  # noqa: N802
         return f"{HOMEPAGE}#readme"
+
+    def tags(self) -> list[str]:
+        return [tr(tag) for tag in str(self.helpContent().get("TAGS", "")).split(", ") if tag]
+
+    def canExecute(self) -> tuple[bool, str]:  # noqa: N802
+        fine, problem = super().canExecute()
+        problem = problem or backend_problem()
+        return fine and not problem, problem
 
     def createInstance(self) -> Chain:  # noqa: N802
         copy = Chain()

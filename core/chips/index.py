@@ -64,6 +64,7 @@ GEOPACKAGE = {"VERSION": "1.3"}  # the newest that GDAL 3.6, of QGIS 3.40 on Deb
 
 _TEXT = ("chip", "scene", "crs", "transform", "images", "dates", "label_path", "class_counts", "group", "label",
          "split")  # fmt: skip
+_UPDATE_SPLIT = 'UPDATE "chips" SET split = ?, fold = ? WHERE chip = ?'
 _JSON = ("transform", "images", "dates", "class_counts")
 
 
@@ -180,11 +181,8 @@ def update_splits(path: Path, splits: Mapping[str, tuple[str, int]]) -> None:
     """
     try:
         with closing(sqlite3.connect(path, timeout=5)) as connection, connection:
-            connection.executemany(
-                # A constant.
-                f'UPDATE "{CHIPS_LAYER}" SET split = ?, fold = ? WHERE chip = ?',  # noqa: S608  # nosec B608
-                [(split, fold, chip) for chip, (split, fold) in splits.items()],
-            )
+            rows = [(split, fold, chip) for chip, (split, fold) in splits.items()]
+            connection.executemany(_UPDATE_SPLIT, rows)
     except sqlite3.OperationalError as error:
         raise InstaGeoError(
             f"{path} cannot be changed ({error}).",
