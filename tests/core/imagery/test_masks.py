@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import rasterio
 from instageo_plugin.core.imagery.encoding import Encoding
-from instageo_plugin.core.imagery.masks import apply_strategy, clear_percent, decode_mask
+from instageo_plugin.core.imagery.masks import MASKS, apply_strategy, clear_percent, decode_archive_mask, decode_mask
 
 
 def test_any_masks_a_pixel_in_all_timesteps_and_each_only_in_its_own():
@@ -39,3 +40,39 @@ def test_a_clamped_value_never_becomes_nodata():
     encoding = Encoding("float32", None, scale=10000.0)
     pixels = np.array([-1.5, np.nan], dtype=np.float32)
     assert encoding.encode(pixels, encoding.has_data(pixels))[0].tolist() == [-9998, -9999]
+
+
+FMASK_BITS = {"cirrus": 0, "cloud": 1, "adjacent": 2, "shadow": 3, "snow": 4, "water": 5}
+QA_BITS = {"adjacent": 1, "cirrus": 2, "cloud": 3, "shadow": 4, "snow": 5, "water": 7}
+
+
+@pytest.mark.parametrize("kinds", [(kind,) for kind in MASKS] + [("cloud", "shadow"), MASKS, ()])
+def test_fmask_decodes_all_256_values(kinds):
+    values = np.arange(256, dtype=np.uint8)
+    expected = [v == 255 or any(v >> FMASK_BITS[kind] & 1 for kind in kinds) for v in range(256)]
+    assert decode_archive_mask(values, "fmask", kinds).tolist() == expected
+
+
+@pytest.mark.parametrize("kinds", [(kind,) for kind in MASKS] + [("cloud", "adjacent"), ()])
+def test_qa_pixel_decodes_all_bits_and_fill(kinds):
+    values = np.arange(0, 65536, dtype=np.uint16)
+    expected = [bool(v & 1) or any(v >> QA_BITS[kind] & 1 for kind in kinds) for v in range(65536)]
+    assert decode_archive_mask(values, "qa_pixel", kinds).tolist() == expected
+
+
+def test_scene_classes_decode():
+    values = np.arange(12, dtype=np.uint8)
+    assert np.flatnonzero(decode_archive_mask(values, "scl", ("cloud", "shadow"))).tolist() == [0, 3, 8, 9]
+    assert np.flatnonzero(decode_archive_mask(values, "scl", MASKS)).tolist() == [0, 3, 6, 7, 8, 9, 10, 11]
+    assert np.flatnonzero(decode_archive_mask(values, "scl", ())).tolist() == [0]
+
+
+def test_real_fmask_tiles_have_water_and_fill_but_no_cloud_bit(shared_data):
+    path = next((shared_data / "hls_fmask").glob("*.tif"))
+    with rasterio.open(path) as raster:
+        pixels = raster.read(1)
+    water = decode_archive_mask(pixels, "fmask", ("water",))
+    fill = decode_archive_mask(pixels, "fmask", ("cloud",))
+    assert (fill == (pixels == 255)).all()
+    assert (water & ~fill).any()
+    assert (water == ((pixels & 32) != 0)).all()
