@@ -10,6 +10,7 @@ from .reporting import Reporter
 
 _HANDLERS = {
     "checkbackend": ".backend_check:check_backend",
+    "searchimagery": ".archive.search:search_imagery",
     "createchips": ".chips.create:create_chips",
     "splitchips": ".chips.split:split_chips",
     "finetune": ".training.finetune:finetune",

@@ -9,6 +9,7 @@ from qgis.core import QgsProcessingAlgorithm
 _ALGORITHMS = (
     ".setup.setupbackend:SetupBackend",
     ".setup.checkbackend:CheckBackend",
+    ".data.searchimagery:SearchImagery",
     ".data.createchips:CreateChips",
     ".data.splitchips:SplitChips",
     ".models.finetune:FineTune",

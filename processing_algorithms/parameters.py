@@ -9,6 +9,7 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterCrs,
+    QgsProcessingParameterDateTime,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
@@ -131,6 +132,13 @@ def field(name: str, label: str, parent: str, help_text: str) -> Definition:
     return described(definition, help_text)
 
 
+def day(name: str, label: str, help_text: str) -> Definition:
+    """A date without a time."""
+    return described(
+        QgsProcessingParameterDateTime(name, tr(label), QgsProcessingParameterDateTime.Type.Date), help_text
+    )
+
+
 def extent(name: str, label: str, help_text: str, advanced: bool = False) -> Definition:
     """An optional extent, with its CRS."""
     return described(QgsProcessingParameterExtent(name, tr(label), optional=True), help_text, advanced)
@@ -201,9 +209,9 @@ def raster_output(name: str, label: str, help_text: str, *, optional: bool = Fal
     return described(definition, help_text)
 
 
-def vector_output(name: str, label: str, help_text: str) -> Definition:
-    """An optional polygon layer."""
+def vector_output(name: str, label: str, help_text: str, *, optional: bool = True) -> Definition:
+    """A polygon layer to be written; an optional one is not written unless asked for."""
     definition = QgsProcessingParameterVectorDestination(
-        name, tr(label), POLYGONS, optional=True, createByDefault=False
+        name, tr(label), POLYGONS, optional=optional, createByDefault=not optional
     )
     return described(definition, help_text)

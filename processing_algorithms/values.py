@@ -75,6 +75,10 @@ class Values:
     def field(self, name: str) -> str:
         return next(iter(self._algorithm.parameterAsStrings(self._parameters, name, self._context)), "")
 
+    def day(self, name: str) -> str:
+        """An ISO date, empty when it is none."""
+        return self._algorithm.parameterAsDateTime(self._parameters, name, self._context).date().toString("yyyy-MM-dd")
+
     def path(self, name: str) -> str:
         """An input file or folder."""
         return _absolute(self._algorithm.parameterAsString(self._parameters, name, self._context))

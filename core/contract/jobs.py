@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Optional
 from .classes import ClassTable
 from .dataset import SEGMENTATION, TASKS
 from .errors import InstaGeoError, Problems
+from .sensors import PLANETARY_COMPUTER, SENSORS
 from .serial import from_plain, to_plain
 
 PLACEMENTS = ("grid", "centred", "dense")
@@ -41,6 +42,40 @@ class CheckBackendJob(Job):
     kind: ClassVar[str] = "checkbackend"
     report: str = ""
     scratch: str = ""
+
+
+@dataclass(frozen=True)
+class SearchImageryJob(Job):
+    """Footprints of an archive's scenes over the polygons of `area`, from the UTC day `start` to `end` (ISO dates).
+
+    `catalog` is a name of `sensors.CATALOGS`, a URL, a file or a folder; `collections` are ids, empty for the sensors'
+    own. `max_cloud` in percent; scenes without a figure are kept.
+    """
+
+    kind: ClassVar[str] = "searchimagery"
+    area: str
+    start: str
+    end: str
+    output: str
+    sensors: tuple[str, ...] = ("sentinel2",)
+    catalog: str = PLANETARY_COMPUTER
+    collections: tuple[str, ...] = ()
+    max_cloud: float = 100.0
+
+    def __post_init__(self) -> None:
+        problems = Problems("Search imagery")
+        for sensor in self.sensors:
+            _check_choice(problems, "SENSOR", sensor, tuple(SENSORS))
+        _check_range(problems, "MAX_CLOUD", self.max_cloud, 0, 100)
+        if not self.sensors:
+            problems.add("SENSOR is empty; choose at least one.")
+        if not self.area:
+            problems.add("no area; give AREA or EXTENT.")
+        if not self.catalog:
+            problems.add("CATALOG is empty; name a catalogue.")
+        if not self.start or not self.end or self.start > self.end:
+            problems.add(f"START '{self.start}' and END '{self.end}' are no span of time; give both, START first.")
+        problems.raise_if_any()
 
 
 @dataclass(frozen=True)
@@ -306,7 +341,8 @@ class ModelInfoJob(Job):
 JOBS: dict[str, type[Job]] = {
     job.kind: job
     for job in (
-        CheckBackendJob, CreateChipsJob, SplitChipsJob, FinetuneJob, PredictRasterJob, EvaluateJob, ModelInfoJob,
+        CheckBackendJob, SearchImageryJob, CreateChipsJob, SplitChipsJob, FinetuneJob, PredictRasterJob, EvaluateJob,
+        ModelInfoJob,
     )
 }  # fmt: skip
 

@@ -41,11 +41,11 @@ def decode_archive_mask(pixels: np.ndarray, decoder: str, kinds: Iterable[str]) 
 
 
 def _fmask(pixels: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:
-    return _any_bit(pixels, _FMASK_BITS, kinds) | (pixels == _FMASK_FILL)
+    return np.asarray(_any_bit(pixels, _FMASK_BITS, kinds) | (pixels == _FMASK_FILL))
 
 
 def _qa_pixel(pixels: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:
-    return _any_bit(pixels, _QA_PIXEL_BITS, kinds) | (pixels & 1 == 1)
+    return np.asarray(_any_bit(pixels, _QA_PIXEL_BITS, kinds) | (pixels & 1 == 1))
 
 
 def _scl(pixels: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Satellite archives: STAC catalogues, their items, what to read from them."""
