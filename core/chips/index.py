@@ -64,6 +64,8 @@ GEOPACKAGE = {"VERSION": "1.3"}  # the newest that GDAL 3.6, of QGIS 3.40 on Deb
 
 _TEXT = ("chip", "scene", "crs", "transform", "images", "dates", "label_path", "class_counts", "group", "label",
          "split")  # fmt: skip
+_SQLITE = b"SQLite format 3\0"
+_REMEDY = "Create the chips again, or restore the file from a copy."
 _UPDATE_SPLIT = 'UPDATE "chips" SET split = ?, fold = ? WHERE chip = ?'
 _JSON = ("transform", "images", "dates", "class_counts")
 
@@ -140,12 +142,12 @@ def read_index(path: Path) -> list[ChipRow]:
 
     Raises `InstaGeoError` when the file is not an index: missing, damaged, or without the columns it must have.
     """
+    _check_database(path)
     try:
         meta, _, geometry, values = pyogrio.raw.read(path, layer=CHIPS_LAYER)
     except Exception as error:
-        raise InstaGeoError(
-            f"{path} is not a chip index ({error}).", "Create the chips again, or restore the file from a copy."
-        ) from error
+        reason = str(error).rpartition("; ")[2].rstrip(".")  # statements of SQL stand before it
+        raise InstaGeoError(f"{path} is not a chip index, or damaged ({reason}).", _REMEDY) from error
     table = dict(zip(meta["fields"], values))
     missing = [name for name in (*_TEXT, "fold", "valid", "clear", "width", "height") if name not in table]
     if missing:
@@ -153,6 +155,33 @@ def read_index(path: Path) -> list[ChipRow]:
             f"{path} lacks the columns {', '.join(missing)}.", "Restore them: a chip index keeps all its columns."
         )
     return [_row(table, geometry, i) for i in range(len(geometry))]
+
+
+def read_column(path: Path, column: str) -> dict[str, str]:
+    """Values of any column of the index as text ("" for NULL), by chip name; the user may have added it in QGIS.
+
+    Raises `InstaGeoError` that lists the columns when there is none of that name.
+    """
+    known = [str(name) for name in pyogrio.read_info(path, layer=CHIPS_LAYER)["fields"]]
+    if column not in known:
+        raise InstaGeoError(f"{path} has no field '{column}'; its fields are: {', '.join(known)}.")
+    meta, _, _, values = pyogrio.raw.read(
+        path, layer=CHIPS_LAYER, columns=["chip", column], read_geometry=False, datetime_as_string=True
+    )
+    table = dict(zip(meta["fields"], values))
+    missing = (None, "nan", "NaT", "")
+    return {
+        str(chip): "" if value is None or str(value) in missing else str(value)
+        for chip, value in zip(table["chip"], table[column])
+    }
+
+
+def _check_database(path: Path) -> None:
+    if not path.is_file():
+        raise InstaGeoError(f"The chip index {path} is missing.", _REMEDY)
+    with path.open("rb") as file:
+        if file.read(len(_SQLITE)) != _SQLITE:
+            raise InstaGeoError(f"{path} is not a chip index: it is no GeoPackage.", _REMEDY)
 
 
 def _row(table: Mapping[str, np.ndarray], geometry: np.ndarray, i: int) -> ChipRow:

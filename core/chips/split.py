@@ -14,16 +14,11 @@ from ..contract.errors import InstaGeoError
 from ..contract.jobs import SplitChipsJob
 from ..reporting import Reporter, SilentReporter
 from .dataset import ChipDataset, open_dataset
-from .ground import centres, footprints, ground_groups, local_crs
+from .ground import footprints, local_crs
 from .index import ChipRow, update_splits
+from .units import WORDS, units_of
 
 Assignment = dict[str, tuple[str, int]]
-
-_UNITS = {
-    "random": "groups of chips that share no labelled ground",
-    "stratified": "groups of chips that share no labelled ground",
-    "block": "blocks",
-}
 
 
 def split_chips(job: SplitChipsJob, reporter: Reporter) -> dict[str, Any]:
@@ -50,21 +45,21 @@ def assign_splits(
 
     Shares are of labelled pixels (of chips when nothing is labelled). Units are never torn apart: chips that share
     labelled ground, or for `block` all chips whose middle lies in one square block (such a group follows its first
-    chip). Blocks lie in an equal-area CRS; the seed moves their origin. With folds, the split is that of fold 0
+    chip), for `group` all with one value of the group field, for `time` all of one year. Blocks lie in an equal-area
+    CRS; the seed moves their origin. Years are held out from the newest backwards: test, then val. With folds, the split is that of fold 0
     held out: fold 0 is test, fold 1 val. A chip too near to another part for BUFFER gets "" and fold -1.
 
     Label files are read from the folder `job.dataset`. Raises `InstaGeoError` when a part would be empty.
     """
     dataset = ChipDataset(Path(job.dataset), spec, tuple(chips))
     rng = np.random.default_rng(job.seed)
-    units = ground_groups(dataset, chips, reporter or SilentReporter())
-    if job.strategy == "block":
-        units = _blocks(chips, units, job.block_size, rng)
+    units = units_of(dataset, chips, job, rng, reporter or SilentReporter())
     counts = _unit_counts(chips, units, spec)
     percent = [100 / job.folds] * job.folds if job.folds else [100 - job.val - job.test, job.val, job.test]
     shares = np.array(percent) / 100
     _check_possible(job, counts, shares)
-    parts = _allocate(_strata(counts, job), shares, rng)[units]
+    in_order = job.strategy == "time" and not job.folds
+    parts = (_in_order(counts, shares) if in_order else _allocate(_strata(counts, job), shares, rng))[units]
     if job.buffer > 0:
         parts = _buffered(chips, parts, job)
         _check_left(job, parts, shares)
@@ -77,15 +72,6 @@ def _named(part: int, job: SplitChipsJob) -> tuple[str, int]:
     if not job.folds:
         return (TRAIN, VAL, TEST)[part], -1
     return {0: TEST, 1: VAL}.get(part, TRAIN), part
-
-
-def _blocks(chips: Sequence[ChipRow], groups: np.ndarray, block_size: float, rng: np.random.Generator) -> np.ndarray:
-    """(n,) block number of each chip: that of the first chip of its group."""
-    origin = rng.uniform(0, block_size, size=2)
-    cells = np.floor((centres(chips, local_crs(chips)) - origin) / block_size).astype(np.int64)
-    first = np.unique(groups, return_index=True)[1]
-    numbers: np.ndarray = np.unique(cells[first][groups], axis=0, return_inverse=True)[1].reshape(-1)
-    return numbers
 
 
 def _unit_counts(chips: Sequence[ChipRow], units: np.ndarray, spec: DatasetSpec) -> np.ndarray:
@@ -101,7 +87,7 @@ def _unit_counts(chips: Sequence[ChipRow], units: np.ndarray, spec: DatasetSpec)
 
 def _strata(counts: np.ndarray, job: SplitChipsJob) -> np.ndarray:
     """What the parts are balanced by: all pixels, pixels by the unit's dominant class, or pixels by class."""
-    if job.strategy == "block" or job.folds:
+    if job.strategy in ("block", "group") or job.folds:
         return counts
     totals: np.ndarray = counts.sum(axis=1, keepdims=True)
     if job.strategy == "random":
@@ -124,6 +110,24 @@ def _allocate(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) 
         if not counts[best == part].sum():
             best[_spare(counts, best)] = part
     return best
+
+
+def _in_order(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """(units,) part of each unit, numbered by time: the newest for test, those before for val, the oldest to train.
+
+    Each part but the last takes whole units until it has its share, and leaves one for each part still to come.
+    """
+    weights = counts.sum(axis=1)
+    parts = np.zeros(len(counts), dtype=np.int64)
+    left = len(counts)
+    waiting = [part for part in (2, 1) if shares[part]]
+    for still, part in zip(range(len(waiting), 0, -1), waiting):
+        filled = 0.0
+        while left > still and filled < shares[part] * weights.sum():
+            left -= 1
+            parts[left] = part
+            filled += weights[left]
+    return parts
 
 
 def _allocate_once(counts: np.ndarray, wanted: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -161,7 +165,7 @@ def _check_possible(job: SplitChipsJob, counts: np.ndarray, shares: np.ndarray) 
     asked = f"{parts} folds" if job.folds else f"{parts} parts (train, val and test, where not 0 %)"
     smaller = f"Choose a BLOCK_SIZE below {job.block_size:g} m, " if job.strategy == "block" else "Use more labels, "
     raise InstaGeoError(
-        f"{asked} were asked for, but the labelled chips form only {units} {_UNITS[job.strategy]}.",
+        f"{asked} were asked for, but the labelled chips form only {units} {WORDS[job.strategy]}.",
         f"{smaller}fewer parts, or smaller chips that do not overlap (CHIP_SIZE, STRIDE, PLACEMENT grid).",
     )
 

@@ -20,7 +20,7 @@ EDGES = ("shift", "skip")
 SOURCES = ("rasters",)
 MASK_STRATEGIES = ("each", "any")
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
-SPLIT_STRATEGIES = ("random", "stratified", "block")
+SPLIT_STRATEGIES = ("random", "stratified", "block", "group", "time")
 ADAPTATIONS = ("scratch",)
 LOSSES = ("cross_entropy", "focal", "dice", "cross_entropy+dice")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -172,6 +172,7 @@ class SplitChipsJob(Job):
     """Assign each chip to train, val or test (percent `val`, `test`), or to one of `folds` folds.
 
     `block_size` and `buffer` in metres; chips within `buffer` of another part's chips lose their split.
+    `group_field` is any column of the index, for the strategy `group`.
     """
 
     kind: ClassVar[str] = "splitchips"
@@ -179,6 +180,7 @@ class SplitChipsJob(Job):
     strategy: str = "block"
     block_size: float = 1000.0
     buffer: float = 0.0
+    group_field: str = "group"
     val: float = 20.0
     test: float = 20.0
     folds: int = 0
@@ -194,6 +196,8 @@ class SplitChipsJob(Job):
         _check_range(problems, "FOLDS", self.folds, 0, 100)
         if self.strategy == "block" and self.block_size <= 0:
             problems.add("BLOCK_SIZE is 0; give the side of a block in metres.")
+        if self.strategy == "group" and not self.group_field:
+            problems.add("GROUP_FIELD is empty; name a field of the chips layer.")
         if self.folds == 1:
             problems.add("FOLDS is 1; give at least 2, or 0 for none.")
         if self.val + self.test >= 100:

@@ -33,7 +33,8 @@ class SplitChips(InstaGeoAlgorithm):
                 SPLIT_STRATEGIES,
                 SplitChipsJob.strategy,
                 "'block': whole blocks of ground (default). 'random': chip by chip. 'stratified': chip by chip, with "
-                "equal shares of each class.",
+                "equal shares of each class. 'group': whole groups, such as regions or farms. 'time': whole years, the "
+                "newest for testing.",
             ),
             p.decimal(
                 "BLOCK_SIZE",
@@ -48,6 +49,13 @@ class SplitChips(InstaGeoAlgorithm):
                 SplitChipsJob.buffer,
                 "Chips nearer than this, in metres, to chips of another part are left out of all. Default 0.",
                 minimum=0,
+                advanced=True,
+            ),
+            p.text(
+                "GROUP_FIELD",
+                "Group field",
+                SplitChipsJob.group_field,
+                "Field of the chips layer that names the group, for 'group'; you may add one in QGIS. Default 'group'.",
                 advanced=True,
             ),
             p.decimal("VAL", "Validation share", SplitChipsJob.val, "Percent. Default 20.", minimum=0, maximum=100),
@@ -84,6 +92,7 @@ class SplitChips(InstaGeoAlgorithm):
             strategy=values.choice("STRATEGY"),
             block_size=values.decimal("BLOCK_SIZE"),
             buffer=values.decimal("BUFFER"),
+            group_field=values.text("GROUP_FIELD"),
             val=values.decimal("VAL"),
             test=values.decimal("TEST"),
             folds=values.integer("FOLDS"),
