@@ -12,6 +12,8 @@ _HANDLERS = {
     "checkbackend": ".backend_check:check_backend",
     "searchimagery": ".archive.search:search_imagery",
     "createchips": ".chips.create:create_chips",
+    "cleanchips": ".chips.clean:clean_chips",
+    "chipstatistics": ".training.chip_statistics:chip_statistics",
     "splitchips": ".chips.split:split_chips",
     "finetune": ".training.finetune:finetune",
     "predictraster": ".inference.predict:predict_raster",

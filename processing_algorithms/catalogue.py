@@ -11,6 +11,8 @@ _ALGORITHMS = (
     ".setup.checkbackend:CheckBackend",
     ".data.searchimagery:SearchImagery",
     ".data.createchips:CreateChips",
+    ".data.cleanchips:CleanChips",
+    ".data.chipstatistics:ChipStatistics",
     ".data.splitchips:SplitChips",
     ".models.finetune:FineTune",
     ".models.evaluate:Evaluate",

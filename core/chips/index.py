@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,8 @@ _TEXT = ("chip", "scene", "crs", "transform", "images", "dates", "label_path", "
 _SQLITE = b"SQLite format 3\0"
 _REMEDY = "Create the chips again, or restore the file from a copy."
 _UPDATE_SPLIT = 'UPDATE "chips" SET split = ?, fold = ? WHERE chip = ?'
+_SKIP_CHIP = 'INSERT INTO "skipped" (geom, reason, detail, count) SELECT geom, ?, ?, 1 FROM "chips" WHERE chip = ?'
+_DELETE_CHIP = 'DELETE FROM "chips" WHERE chip = ?'
 _JSON = ("transform", "images", "dates", "class_counts")
 
 
@@ -208,10 +210,24 @@ def update_splits(path: Path, splits: Mapping[str, tuple[str, int]]) -> None:
 
     Raises `InstaGeoError` when another program holds the index locked, and leaves it as it was.
     """
+    with _changing(path) as connection:
+        connection.executemany(_UPDATE_SPLIT, [(split, fold, chip) for chip, (split, fold) in splits.items()])
+
+
+def skip_chips(path: Path, reasons: Mapping[str, tuple[str, str]]) -> None:
+    """Move chips, by name, to the skipped layer with a reason and a detail, in one transaction; raises as
+    `update_splits`."""
+    with _changing(path) as connection:
+        connection.executemany(_SKIP_CHIP, [(reason, detail, chip) for chip, (reason, detail) in reasons.items()])
+        connection.executemany(_DELETE_CHIP, [(chip,) for chip in reasons])
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[sqlite3.Connection]:
+    """A transaction on the index."""
     try:
         with closing(sqlite3.connect(path, timeout=5)) as connection, connection:
-            rows = [(split, fold, chip) for chip, (split, fold) in splits.items()]
-            connection.executemany(_UPDATE_SPLIT, rows)
+            yield connection
     except sqlite3.OperationalError as error:
         raise InstaGeoError(
             f"{path} cannot be changed ({error}).",

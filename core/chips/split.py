@@ -46,8 +46,9 @@ def assign_splits(
     Shares are of labelled pixels (of chips when nothing is labelled). Units are never torn apart: chips that share
     labelled ground, or for `block` all chips whose middle lies in one square block (such a group follows its first
     chip), for `group` all with one value of the group field, for `time` all of one year. Blocks lie in an equal-area
-    CRS; the seed moves their origin. Years are held out from the newest backwards: test, then val. With folds, the split is that of fold 0
-    held out: fold 0 is test, fold 1 val. A chip too near to another part for BUFFER gets "" and fold -1.
+    CRS; the seed moves their origin. Years are held out from the newest backwards: test, then val. With folds, the
+    split is that of fold 0 held out: fold 0 is test, fold 1 val. A chip too near to another part for BUFFER gets ""
+    and fold -1.
 
     Label files are read from the folder `job.dataset`. Raises `InstaGeoError` when a part would be empty.
     """

@@ -168,6 +168,41 @@ class CreateChipsJob(Job):
 
 
 @dataclass(frozen=True)
+class CleanChipsJob(Job):
+    """Take chips out of a dataset: below `min_valid` percent of valid pixels, below `min_labels` labelled pixels, above
+    `max_chip_cloud` percent of masked pixels."""
+
+    kind: ClassVar[str] = "cleanchips"
+    dataset: str
+    min_valid: float = 0.0
+    min_labels: int = 1
+    max_chip_cloud: float = 100.0
+
+    def __post_init__(self) -> None:
+        problems = Problems("Clean chips")
+        _check_range(problems, "MIN_VALID", self.min_valid, 0, 100)
+        _check_range(problems, "MIN_LABELS", self.min_labels, 0, None)
+        _check_range(problems, "MAX_CHIP_CLOUD", self.max_chip_cloud, 0, 100)
+        problems.raise_if_any()
+
+
+@dataclass(frozen=True)
+class ChipStatisticsJob(Job):
+    """What a dataset holds: classes and their weights, means and standard deviations of the bands; `split` limits it to
+    one part. `report` is an HTML file, optional."""
+
+    kind: ClassVar[str] = "chipstatistics"
+    dataset: str
+    split: str = "all"
+    report: str = ""
+
+    def __post_init__(self) -> None:
+        problems = Problems("Chip statistics")
+        _check_choice(problems, "SPLIT", self.split, EVALUATED_SPLITS)
+        problems.raise_if_any()
+
+
+@dataclass(frozen=True)
 class SplitChipsJob(Job):
     """Assign each chip to train, val or test (percent `val`, `test`), or to one of `folds` folds.
 
@@ -345,8 +380,8 @@ class ModelInfoJob(Job):
 JOBS: dict[str, type[Job]] = {
     job.kind: job
     for job in (
-        CheckBackendJob, SearchImageryJob, CreateChipsJob, SplitChipsJob, FinetuneJob, PredictRasterJob, EvaluateJob,
-        ModelInfoJob,
+        CheckBackendJob, SearchImageryJob, CreateChipsJob, CleanChipsJob, ChipStatisticsJob, SplitChipsJob,
+        FinetuneJob, PredictRasterJob, EvaluateJob, ModelInfoJob,
     )
 }  # fmt: skip
 
