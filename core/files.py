@@ -24,10 +24,22 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     part = final.with_name(f".{final.stem}{PART}{final.suffix}")
     check_writable(final)
     try:
-        yield part
+        with failures_named(final):
+            yield part
         os.replace(part, final)
     finally:
         remove(part)
+
+
+@contextmanager
+def failures_named(path: str | Path) -> Iterator[None]:
+    """The system does not say which file it failed to write: a failure inside that names none names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def check_writable(path: str | Path) -> None:
@@ -35,6 +47,10 @@ def check_writable(path: str | Path) -> None:
     folder = Path(path).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise InstaGeoError(
+            f"The folder {folder} cannot be made: a file has that name.", "Choose another place for the output.", DISK
+        ) from error
     except OSError as error:
         raise InstaGeoError(
             f"The folder {folder} cannot be made ({error.strerror}).", "Choose another place for the output.", DISK

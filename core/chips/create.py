@@ -29,7 +29,7 @@ from ..contract.errors import DISK, InstaGeoError
 from ..contract.jobs import CreateChipsJob
 from ..contract.serial import from_plain, to_json
 from ..contract.version import SOFTWARE
-from ..files import PART, check_writable, remove
+from ..files import PART, check_writable, failures_named, remove
 from ..imagery.reading import SceneReader
 from ..imagery.scenes import check_sensor, source_records
 from ..reporting import Reporter
@@ -60,7 +60,7 @@ def create_chips(job: CreateChipsJob, reporter: Reporter) -> dict[str, Any]:
     check_writable(output)
     if job.report:
         check_writable(job.report)
-    with ExitStack() as stack:
+    with ExitStack() as stack, failures_named(output):
         preparation = prepare(job, layer, area, reporter, stack)
         _build(job, preparation, parameters, reporter)
     reporter.artifact("OUTPUT", str(output))
@@ -100,11 +100,16 @@ def _build(job: CreateChipsJob, preparation: Preparation, parameters: dict[str, 
         remove(folder)
     for name in (IMAGE_FOLDER, *([LABEL_FOLDER] if preparation.labels.given else [])):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    with Ledger(folder, parameters) as ledger:
-        if ledger.outcomes:
-            reporter.log(f"Going on with a broken run: {len(ledger.outcomes)} cells are done.")
-        _make_all(job, preparation, folder, ledger, reporter)
-        outcomes = [ledger.outcomes[c.name] for plan in preparation.plans for c in plan.candidates]
+    ledger = Ledger(folder, parameters)
+    try:
+        with ledger:
+            if ledger.outcomes:
+                reporter.log(f"Going on with a broken run: {len(ledger.outcomes)} cells are done.")
+            _make_all(job, preparation, folder, ledger, reporter)
+    except BaseException:
+        _leave(folder, ledger, reporter)
+        raise
+    outcomes = [ledger.outcomes[c.name] for plan in preparation.plans for c in plan.candidates]
     chips, skipped = _rows(preparation, outcomes)
     if not chips:
         remove(folder)
@@ -117,6 +122,17 @@ def _build(job: CreateChipsJob, preparation: Preparation, parameters: dict[str, 
         output.rmdir()  # an empty folder made for the output; not every system renames onto one
     os.replace(folder, output)
     remove(output / LEDGER_FILE)
+
+
+def _leave(folder: Path, ledger: Ledger, reporter: Reporter) -> None:
+    """The run was broken off: say how to go on, or delete the folder when nothing in it is done."""
+    if ledger.outcomes:
+        reporter.log(
+            f"{len(ledger.outcomes)} cells are done and kept in {folder}. The same run again goes on from there; "
+            "delete that folder if you do not want it."
+        )
+    else:
+        remove(folder)
 
 
 def _make_all(job: CreateChipsJob, preparation: Preparation, folder: Path, ledger: Ledger, reporter: Reporter) -> None:

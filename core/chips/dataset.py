@@ -13,6 +13,7 @@ import rasterio
 from ..contract.dataset import DATASET_FILE, INDEX_FILE, DatasetSpec, InputSpec
 from ..contract.errors import InstaGeoError, Problems
 from ..contract.serial import from_plain
+from ..imagery.rasters import read_failure
 from .index import ChipRow, read_index
 
 _REMEDY = "Choose a folder made by 'Create chips', or create the chips again."
@@ -61,7 +62,7 @@ class ChipDataset:
             with rasterio.open(path) as raster:
                 pixels: np.ndarray = raster.read()
         except rasterio.errors.RasterioError as error:
-            raise InstaGeoError(f"Chip {chip.chip}: {path} cannot be read ({error}).", _REMEDY) from error
+            raise InstaGeoError(f"Chip {chip.chip}: {path} cannot be read ({read_failure(error)}).", _REMEDY) from error
         if pixels.shape != (bands, chip.height, chip.width):
             raise InstaGeoError(
                 f"Chip {chip.chip}: {path} has {pixels.shape[0]} bands of {pixels.shape[2]} x {pixels.shape[1]} "

@@ -51,6 +51,11 @@ def open_raster(path: str) -> DatasetReader:
         raise InstaGeoError(f"{path} cannot be read as a raster ({error}).") from error
 
 
+def read_failure(error: RasterioError) -> str:
+    """Why pixels cannot be read: GDAL's words, to which rasterio's own error only points."""
+    return str(error.__cause__ or error).rstrip(".")
+
+
 def inspect_raster(path: str) -> RasterInfo:
     """Read the header of `path`.
 

@@ -19,7 +19,7 @@ from ..contract.errors import InstaGeoError
 from .encoding import Encoding
 from .grid import Grid
 from .masks import decode_mask
-from .rasters import open_raster
+from .rasters import open_raster, read_failure
 from .scenes import BandRef, Scene
 
 _WARP_ERROR = 0.001  # source pixels; GDAL's default of 0.125 picks a wrong neighbour now and then
@@ -147,7 +147,9 @@ def _read(raster: DatasetReader, path: str, numbers: Sequence[int], window: Wind
     try:
         pixels: np.ndarray = raster.read(list(numbers), window=window)
     except RasterioError as error:
-        raise InstaGeoError(f"{path} cannot be read ({error}).", "The file may be damaged; copy it again.") from error
+        raise InstaGeoError(
+            f"{path} cannot be read ({read_failure(error)}).", "The file may be damaged; copy it again."
+        ) from error
     return pixels
 
 

@@ -94,7 +94,7 @@ def check_disk(paths: OutputPaths, grid: Grid, table: ClassTable) -> None:
         if free < size:
             raise InstaGeoError(
                 f"{folders[disk]} has {free / 1e6:,.1f} MB free; the outputs may need {size / 1e6:,.1f} MB.",
-                "Free some space, choose another place, or leave PROBABILITIES empty.",
+                f"Free some space, choose another place{', or leave PROBABILITIES empty' * bool(paths.probabilities)}.",
                 DISK,
             )
 

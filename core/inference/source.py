@@ -20,7 +20,7 @@ from ..contract.errors import InstaGeoError, Problems
 from ..contract.jobs import PredictRasterJob
 from ..imagery.grid import Grid, grid_of
 from ..imagery.masks import apply_strategy, decode_mask
-from ..imagery.rasters import describe_grid, open_raster, same_grid
+from ..imagery.rasters import describe_grid, open_raster, read_failure, same_grid
 from ..reporting import Reporter
 from .bands import BandList, StepBands, band_list, map_bands
 from .windows import reflected
@@ -87,7 +87,8 @@ def _read(raster: DatasetReader, bands: list[int], window: Window) -> np.ndarray
         pixels: np.ndarray = raster.read(bands, window=window)
     except RasterioError as error:
         raise InstaGeoError(
-            f"{raster.name} cannot be read in rows {window.row_off} to {window.row_off + window.height} ({error}).",
+            f"{raster.name} cannot be read in rows {window.row_off} to {window.row_off + window.height} "
+            f"({read_failure(error)}).",
             "The file is damaged or incomplete: copy or download it again.",
         ) from error
     return pixels
