@@ -29,7 +29,6 @@ from ..core.contract.jobs import Job
 from .backend import backend_problem
 from .inputs import Inputs, resolve_inputs
 from .parameters import file_output
-from .runner import run_job, write_job
 from .scratch import scratch_folder
 from .values import Values
 
@@ -179,6 +178,8 @@ class InstaGeoAlgorithm(QgsProcessingAlgorithm):
     def processAlgorithm(  # noqa: N802
         self, parameters: Mapping[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
+        from .runner import run_job  # it would only slow QGIS's start
+
         job_file = self.parameterAsFileOutput(parameters, JOB, context)
         try:
             with running(feedback), scratch_folder(job_file, context) as folder:
@@ -195,6 +196,8 @@ class InstaGeoAlgorithm(QgsProcessingAlgorithm):
 
 
 def _write(job: Job, path: str, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> dict[str, Any]:
+    from .runner import write_job
+
     write_job(job, path)
     context.setLayersToLoadOnCompletion({})  # they will be made elsewhere
     feedback.pushInfo(tr("The job is in {}; nothing was run.").format(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class Machine:
     """The computer the backend is for: `sys.platform`, processor, and whether an NVIDIA driver answers."""
 
     system: str = sys.platform
-    processor: str = platform.machine()
+    processor: str = os.uname().machine if hasattr(os, "uname") else os.environ.get("PROCESSOR_ARCHITECTURE", "")
     nvidia: bool = False
 
     @property

@@ -14,21 +14,12 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingOutputDefinition,
     QgsProcessingOutputString,
-    QgsSettings,
 )
 
-from ...core.contract.errors import BACKEND, Cancelled, InstaGeoError
-from ...core.contract.jobs import CheckBackendJob
-from ...core.contract.launch import process_environment
+from ...core.contract.errors import InstaGeoError
 from .. import parameters as p
-from ..backend import SETTING, VARIABLE, managed_folder
 from ..base import SETUP, InstaGeoAlgorithm, running
-from ..process import output_of
-from ..proxy import proxy_environment
-from ..runner import run_job
-from .console import Console
-from .installer import Order, install
-from .requirements import AUTO, COMPUTES, LOCK, Machine, choose_compute, requirements, uv_torch_backend
+from .requirements import AUTO, COMPUTES
 
 
 class SetupBackend(InstaGeoAlgorithm):
@@ -94,66 +85,16 @@ class SetupBackend(InstaGeoAlgorithm):
     def processAlgorithm(  # noqa: N802
         self, parameters: Mapping[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
+        from .making import make_backend  # the installer's modules would only slow QGIS's start
+
         location = _absolute(self.parameterAsFile(parameters, "LOCATION", context))
         wheels = _absolute(self.parameterAsFile(parameters, "WHEELS", context))
         compute = self.parameterAsEnumString(parameters, "COMPUTE", context)
-        check = _Check(feedback)
         try:
-            console = Console(feedback, process_environment(proxy_environment()))
-            order = make_order(location, compute, wheels, console)
-            feedback.pushInfo(f"Backend for {order.compute} in {order.folder}.")
             with running(feedback):
-                python = install(order, console, check)
+                return make_backend(location, compute, wheels, feedback)
         except InstaGeoError as error:
             raise QgsProcessingException(str(error)) from error
-        remember(python, location, feedback)
-        return {"PYTHON": python, "BUILD": order.compute, "DEVICE": check.device}
-
-
-class _Check:
-    """Runs the job `checkbackend` in the new environment."""
-
-    def __init__(self, feedback: QgsProcessingFeedback) -> None:
-        self._feedback = feedback
-        self.device = ""
-
-    def __call__(self, python: str) -> None:
-        """Raises `InstaGeoError` when the environment does not work."""
-        try:
-            outputs = run_job(CheckBackendJob(), self._feedback, python=python)
-        except QgsProcessingException as error:
-            if self._feedback.isCanceled():
-                raise Cancelled() from error
-            raise InstaGeoError(str(error), code=BACKEND) from error
-        if not outputs["OK"]:
-            raise InstaGeoError("The installed backend does not work; the lines above say why.", code=BACKEND)
-        self.device = str(outputs["DEVICE"])
-
-
-def make_order(location: str, compute: str, wheels: str, console: Console) -> Order:
-    """What to install on this computer; raises `InstaGeoError` for what cannot be."""
-    machine = Machine(nvidia=output_of(["nvidia-smi", "-L"], console.environment) is not None)
-    compute = choose_compute(compute, machine)
-    return Order(
-        folder=Path(location) if location else managed_folder(),
-        requirements=requirements(LOCK.read_text(encoding="utf-8"), compute, machine),
-        compute=compute,
-        wheels=wheels,
-        torch_backend=uv_torch_backend(compute, machine),
-    )
-
-
-def remember(python: str, location: str, feedback: QgsProcessingFeedback) -> None:
-    """Make the new backend the one in use: by the setting where it lies elsewhere than expected, else without it."""
-    settings = QgsSettings()
-    if location:
-        settings.setValue(SETTING, python)
-        feedback.pushInfo(f"The setting {SETTING} now names {python}.")
-    elif settings.value(SETTING):
-        feedback.pushInfo(f"The setting {SETTING} is cleared; it named {settings.value(SETTING)}.")
-        settings.remove(SETTING)
-    if not settings.value(SETTING) and os.environ.get(VARIABLE):
-        feedback.pushWarning(f"The variable {VARIABLE} names {os.environ[VARIABLE]}, which is used first.")
 
 
 def _absolute(path: str) -> str:

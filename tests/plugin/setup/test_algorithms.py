@@ -5,7 +5,7 @@ import json
 import pytest
 from instageo_plugin.core.contract.jobs import CheckBackendJob, job_from_plain
 from instageo_plugin.processing_algorithms.backend import SETTING
-from instageo_plugin.processing_algorithms.setup import installer, setupbackend
+from instageo_plugin.processing_algorithms.setup import installer, making
 from instageo_plugin.processing_algorithms.setup.checkbackend import CheckBackend
 from instageo_plugin.processing_algorithms.setup.setupbackend import SetupBackend
 from qgis.core import QgsProcessingContext, QgsProcessingException
@@ -42,7 +42,7 @@ def installed(monkeypatch, backend_python):
         verify(backend_python)
         return backend_python
 
-    monkeypatch.setattr(setupbackend, "install", install)
+    monkeypatch.setattr(making, "install", install)
     return orders
 
 
@@ -88,7 +88,7 @@ def test_only_checkbackend_needs_a_backend(settings, monkeypatch, tmp_path):
 def test_an_environment_that_lacks_everything_is_not_taken_into_use(feedback, settings, wheels, tmp_path, monkeypatch):
     lock = tmp_path / "lock.txt"
     lock.write_text("fieldkit==1.0\n")
-    monkeypatch.setattr(setupbackend, "LOCK", lock)
+    monkeypatch.setattr(making, "LOCK", lock)
     monkeypatch.setitem(installer.NEEDED_GB, "cpu", 0.1)
     with pytest.raises(QgsProcessingException, match="does not work"):
         run(SetupBackend(), feedback, LOCATION=str(tmp_path / "b"), COMPUTE="cpu", WHEELS=str(wheels))
