@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
-
 from qgis.core import QgsProcessingAlgorithm
-
-_ALGORITHMS = (
-    ".setup.setupbackend:SetupBackend",
-    ".setup.checkbackend:CheckBackend",
-    ".data.searchimagery:SearchImagery",
-    ".data.createchips:CreateChips",
-    ".data.cleanchips:CleanChips",
-    ".data.chipstatistics:ChipStatistics",
-    ".data.splitchips:SplitChips",
-    ".models.finetune:FineTune",
-    ".models.evaluate:Evaluate",
-    ".models.modelinfo:ModelInfo",
-    ".prediction.predictraster:PredictRaster",
-)
 
 
 def algorithms() -> list[QgsProcessingAlgorithm]:
     """A new instance of each algorithm, in the order of the work."""
-    found = []
-    for entry in _ALGORITHMS:
-        module, _, name = entry.partition(":")
-        found.append(getattr(importlib.import_module(module, __package__), name)())
-    return found
+    # Import statements, since QGIS follows these, and no others, to drop a plugin's modules when it is reloaded.
+    from .data.chipstatistics import ChipStatistics
+    from .data.cleanchips import CleanChips
+    from .data.createchips import CreateChips
+    from .data.searchimagery import SearchImagery
+    from .data.splitchips import SplitChips
+    from .models.evaluate import Evaluate
+    from .models.finetune import FineTune
+    from .models.modelinfo import ModelInfo
+    from .prediction.predictraster import PredictRaster
+    from .setup.checkbackend import CheckBackend
+    from .setup.setupbackend import SetupBackend
+
+    return [
+        SetupBackend(),
+        CheckBackend(),
+        SearchImagery(),
+        CreateChips(),
+        CleanChips(),
+        ChipStatistics(),
+        SplitChips(),
+        FineTune(),
+        Evaluate(),
+        ModelInfo(),
+        PredictRaster(),
+    ]
