@@ -42,11 +42,17 @@ class Inputs:
 
 
 def is_given(parameters: Mapping[str, Any], name: str) -> bool:
-    """Whether the user gave a value: neither nothing, nor empty text, nor an empty list."""
-    value = parameters.get(name)
+    """Whether the user gave a value: neither nothing, nor empty text, nor a list of such; an empty table of a dialog is
+    a list of one NULL."""
+    return _is_something(parameters.get(name))
+
+
+def _is_something(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_something, value))
     if hasattr(value, "isNull"):  # QVariant, extents and the like
         return not value.isNull()
-    return value is not None and value not in ("", [], ())
+    return value is not None and value != ""
 
 
 def resolve_inputs(

@@ -105,7 +105,8 @@ def text(
     hints: Sequence[str] = (),
     advanced: bool = False,
 ) -> Definition:
-    """Free text, optional when its default is empty; `hints` are offered, others may be typed."""
+    """Text, optional when its default is empty. With `hints` the dialog offers these and no others, which
+    `qgis_process` and scripts may still give."""
     definition = QgsProcessingParameterString(name, tr(label), default or None, optional=not default)
     if hints:
         definition.setMetadata({"widget_wrapper": {"value_hints": list(hints)}})

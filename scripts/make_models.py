@@ -26,6 +26,7 @@ from qgis.core import (
     QgsProcessingModelOutput,
     QgsProcessingModelParameter,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterField,
 )
 from qgis.PyQt.QtCore import QPointF, QSizeF
 
@@ -98,6 +99,9 @@ def _add_input(
 ) -> None:
     definition = original.clone()
     definition.setName(name)
+    if isinstance(definition, QgsProcessingParameterField):  # its dialog offers the fields of this layer
+        parent = definition.parentLayerParameterName()
+        definition.setParentLayerParameterName(next(n for n, (_, original) in INPUTS.items() if original == parent))
     if name in NEEDED:
         definition.setFlags(definition.flags() & ~QgsProcessingParameterDefinition.Flag.FlagOptional)
     component = QgsProcessingModelParameter(name)

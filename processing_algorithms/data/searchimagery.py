@@ -42,8 +42,7 @@ class SearchImagery(InstaGeoAlgorithm):
                 "CATALOG",
                 "Catalogue",
                 SearchImageryJob.catalog,
-                "A STAC catalogue: one of the names offered, a URL, a file of items or a folder of them.",
-                hints=tuple(CATALOGS),
+                f"A STAC catalogue: {', '.join(CATALOGS)}, a URL, a file of items or a folder of them.",
             ),
             p.text(
                 "COLLECTIONS",

@@ -115,7 +115,6 @@ def _training() -> list[p.Definition]:
             "Class weights",
             FinetuneJob.class_weights,
             "'none' (default), 'balanced' (rare classes count more), or a number a class, in order of their values.",
-            hints=("none", "balanced"),
             advanced=True,
         ),
         p.choice(

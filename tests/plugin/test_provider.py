@@ -64,7 +64,7 @@ CHOICES = {
     ("finetune", "PRECISION"): {"auto", "fp32", "bf16"},
     ("predictraster", "DEVICE"): {"auto", "cpu", "cuda", "mps"},
 }
-LISTED = sorted(entry.rpartition(".")[2].partition(":")[0] for entry in catalogue._ALGORITHMS)
+LISTED = sorted(algorithm.name() for algorithm in catalogue.algorithms())
 ALL = [*LISTED, CHAIN]
 
 
