@@ -119,7 +119,7 @@ def plain(value):
 
 @pytest.mark.parametrize("name", VALUES)
 def test_the_dialog_gives_back_what_it_was_given(open_dialog, project, name):
-    dialog, algorithm = open_dialog(name)
+    dialog, _ = open_dialog(name)
     layers = {
         "createchips": project,
         "predictraster": {"INPUT": project["RASTERS"]},

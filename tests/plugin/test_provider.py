@@ -22,7 +22,10 @@ PARAMETERS = {
         "OFFSET", "SENSOR", "BANDS", "MAX_CHIP_CLOUD", "MASK_STRATEGY", "CHIP_SIZE", "STRIDE", "PLACEMENT", "EDGE",
         "MIN_LABELS", "MIN_VALID", "CRS", "RESOLUTION", "RESAMPLING", "OUTPUT", "REPORT",
     ],
-    "splitchips": ["INPUT", "STRATEGY", "BLOCK_SIZE", "BUFFER", "VAL", "TEST", "FOLDS", "SEED"],
+    "searchimagery": ["AREA", "EXTENT", "START", "END", "SENSOR", "CATALOG", "MAX_CLOUD", "OUTPUT"],
+    "cleanchips": ["INPUT", "MIN_VALID", "MIN_LABELS", "MAX_CHIP_CLOUD"],
+    "chipstatistics": ["INPUT", "SPLIT", "REPORT"],
+    "splitchips": ["INPUT", "STRATEGY", "BLOCK_SIZE", "BUFFER", "GROUP_FIELD", "VAL", "TEST", "FOLDS", "SEED"],
     "finetune": [
         "INPUT", "FOLD", "BACKBONE", "ADAPTATION", "EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "WEIGHT_DECAY",
         "CLASS_WEIGHTS", "LOSS", "AUGMENT", "PATIENCE", "SEED", "DEVICE", "PRECISION", "RESUME", "OUTPUT", "REPORT",
@@ -40,6 +43,7 @@ PARAMETERS = {
 }  # fmt: skip
 OUTPUTS = {
     "createchips": ["OUTPUT", "INDEX", "CHIP_COUNT", "SKIPPED_COUNT", "REPORT"],
+    "cleanchips": ["OUTPUT"],
     "splitchips": ["OUTPUT"],
     "finetune": ["OUTPUT", "REPORT", "HISTORY", "MIOU", "ACCURACY", "F1", "EPOCHS_RUN"],
     "evaluate": ["MIOU", "ACCURACY", "F1", "KAPPA", "AUC", "REPORT", "METRICS", "CHIP_METRICS"],
