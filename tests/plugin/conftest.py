@@ -31,6 +31,7 @@ from qgis.core import (
     QgsRectangle,
     QgsRendererCategory,
     QgsSettings,
+    QgsVectorFileWriter,
     QgsVectorLayer,
 )
 from qgis.PyQt.QtCore import QSettings
@@ -264,6 +265,18 @@ def survey():
     """(column, row, cover) of 144 points, four in each cell of 16 pixels."""
     places = range(4, SIZE, 8)
     return [(column, row, "water" if column < SIZE // 2 else "crop") for column in places for row in places]
+
+
+@pytest.fixture(scope="session")
+def survey_file(tmp_path_factory, survey, qgis_app):
+    """The path of a GeoPackage of `survey`."""
+    path = tmp_path_factory.mktemp("survey") / "points.gpkg"
+    options = QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName = "GPKG"
+    layer = label_layer(survey)
+    done = QgsVectorFileWriter.writeAsVectorFormatV3(layer, str(path), QgsCoordinateTransformContext(), options)
+    assert done[0] == QgsVectorFileWriter.WriterError.NoError, done
+    return str(path)
 
 
 @pytest.fixture

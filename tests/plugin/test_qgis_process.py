@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -90,3 +91,14 @@ def test_without_a_backend_it_fails_with_the_remedy(process, trained, out):
     assert status != 0
     assert "/nowhere/python" in words
     assert "instageo:setupbackend" in words
+
+
+def test_a_step_that_fails_stops_the_chain_and_says_why(process, survey_file, scene, out):
+    fixed = {"labels": survey_file, "class_field": "cover", "imagery": [scene], "backbone": "pixels"}
+    sizes = {"chip_size": 16, "block_size": 1_000_000}
+    places = {"map": str(out / "map.tif"), "model": "TEMPORARY_OUTPUT", "chip_dataset": "TEMPORARY_OUTPUT"}
+    status, _, words = process("labelstomap", **fixed, **sizes, **places)
+    assert status != 0
+    assert re.search(r"Split chips: .* only 1 blocks", words), words
+    assert "Traceback" not in words
+    assert list(out.iterdir()) == []
