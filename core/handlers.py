@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Optional
 
 from .contract.jobs import Job
 from .reporting import Reporter
@@ -22,9 +23,16 @@ _HANDLERS = {
 }
 
 
-def run_job(job: Job, reporter: Reporter) -> dict[str, Any]:
-    """Do `job` and return its outputs: output name (as in the public interface) to a plain value."""
+_WITH_SECRETS = ("searchimagery", "createchips")
+
+
+def run_job(job: Job, reporter: Reporter, secrets: Optional[Mapping[str, str]] = None) -> dict[str, Any]:
+    """Do `job` and return its outputs: output name (as in the public interface) to a plain value.
+
+    `secrets` are as `archive.access.Credentials` takes them; only jobs that reach an archive see them.
+    """
     module, _, function = _HANDLERS[job.kind].partition(":")
     handler = getattr(importlib.import_module(module, __package__), function)
-    outputs: dict[str, Any] = handler(job, reporter)
+    more = {"secrets": secrets} if secrets and job.kind in _WITH_SECRETS else {}
+    outputs: dict[str, Any] = handler(job, reporter, **more)
     return outputs

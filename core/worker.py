@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
@@ -118,12 +118,17 @@ def _answer(request: dict[str, Any], reporter: WireReporter, wire: Wire) -> int:
         _check_protocol(request)
         job = job_from_plain(request.get("job"))
         with heartbeat(reporter):
-            outputs = run_job(job, reporter)
+            outputs = run_job(job, reporter, _secrets(request))
         reporter.send_due_progress(math.inf)
         wire.send(events.RESULT, outputs=outputs)
     except BaseException as error:  # whatever ends the job, the runner is to read it
         return report_failure(error, reporter.cancelled, wire)
     return DONE
+
+
+def _secrets(request: Mapping[str, Any]) -> dict[str, str]:
+    """Credentials of the request; they go nowhere but to the job."""
+    return {str(name): str(value) for name, value in (request.get("secrets") or {}).items()}
 
 
 def _check_protocol(request: dict[str, Any]) -> None:

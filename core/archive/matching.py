@@ -7,10 +7,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..contract.jobs import ANY_ORBIT, LEAST_CLOUD, NEAREST
 from .items import ArchiveItem
 
-CLOUD, NEAREST = "cloud", "nearest"
-ANY_ORBIT = "any"
 NO_SCENE = "no scene in the window"
 TOO_CLOUDY = "too cloudy"
 AT_NIGHT = "only scenes by night"
@@ -28,7 +27,7 @@ class Rule:
     sun above the horizon. At least `min_timesteps` targets must be met.
     """
 
-    selection: str = CLOUD
+    selection: str = LEAST_CLOUD
     tolerance_days: int = 5
     max_cloud: float = 10.0
     min_timesteps: int = 1

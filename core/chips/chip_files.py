@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +13,17 @@ import numpy as np
 from rasterio.io import MemoryFile
 
 from ..contract.classes import IGNORE_VALUE
-from ..contract.dataset import IMAGE_FOLDER, LABEL_FOLDER
+from ..contract.dataset import IMAGE_FOLDER, LABEL_FOLDER, InputSpec
 from ..contract.jobs import CreateChipsJob
-from ..imagery.encoding import Encoding
 from ..imagery.footprint import footprint_4326
 from ..imagery.grid import Grid
-from ..imagery.masks import apply_strategy, clear_percent
+from ..imagery.masks import clear_percent
 from ..imagery.rasters import crs_text
-from ..imagery.reading import SceneReader, no_nodata_error
-from ..imagery.scenes import Scene
 from .index import ChipRow
-from .labels import Burned, SceneLabels
+from .labels import Burned
 from .ledger import Outcome
-from .plan import Candidate, skipped_cell
+from .plan import Candidate, PlannedScene, skipped_cell
+from .sources import ChipSource, InputPixels, Unreadable
 
 FEW_LABELS = "fewer labelled pixels than MIN_LABELS"
 LITTLE_DATA = "less valid imagery than MIN_VALID"
@@ -36,78 +36,96 @@ class ChipMaker:
 
     job: CreateChipsJob
     folder: Path
-    scene: Scene
-    bands: tuple[str, ...]
-    encoding: Encoding
-    labels: SceneLabels
-    reader: SceneReader
+    scene: PlannedScene
+    inputs: tuple[InputSpec, ...]
+    source: ChipSource
     has_labels: bool
 
     def make(self, candidate: Candidate) -> Outcome:
         """Write the chip's files, or say why there is none.
 
-        `valid` is the share of the chip's pixels that have data in all bands at one timestep at least, before masks
-        (pixels beyond the scene have none); `clear` the share of pixel-timesteps that are not masked.
+        `valid` is the share of the chip's pixels that have data in all bands of every input at one timestep at least,
+        before masks (pixels beyond the scene have none); `clear` the share of pixel-timesteps that are not masked.
         """
-        burned = self.labels.burn(candidate.cell.window)
+        burned = self.scene.labels.burn(candidate.cell.window)
         if self.has_labels:
             if self.job.placement == "grid" and not burned.painted and not burned.conflicts:
                 return Outcome(candidate.name)
             if burned.labelled < self.job.min_labels:
                 return self._skip(candidate, FEW_LABELS, f"{burned.labelled} of {self.job.min_labels}", burned)
-        pixels = self.reader.read(candidate.cell.window)
-        data = self.encoding.has_data(pixels) & self.reader.inside(candidate.cell.window)
-        valid = float(100 * data.all(axis=1).any(axis=0).mean())
+        try:
+            pixels = self.source.read(candidate.cell.window)
+        except Unreadable as error:
+            return self._skip(candidate, error.reason, str(error), burned)
+        valid = float(100 * np.logical_and.reduce([one.data.all(axis=1).any(axis=0) for one in pixels]).mean())
         if valid < self.job.min_valid:
             return self._skip(candidate, LITTLE_DATA, f"{valid:.1f} % of {self.job.min_valid:g} %", burned)
-        masked = self._masked(candidate)
-        clear = 100.0 if masked is None else clear_percent(masked)
+        masks = [one.masked for one in pixels if one.masked is not None]
+        clear = clear_percent(np.concatenate(masks)) if masks else 100.0
         if 100 - clear > self.job.max_chip_cloud:
             detail = f"{100 - clear:.1f} %, limit {self.job.max_chip_cloud:g} %"
             return self._skip(candidate, CLOUDY, detail, burned)
-        if masked is not None:
-            data &= ~masked[:, np.newaxis]
-        encoded, clamped = self.encoding.encode(pixels, data)
-        row = self._write(candidate, encoded, burned, (valid, clear))
+        row, clamped = self._write(candidate, pixels, burned, (valid, clear))
         return Outcome(candidate.name, chip=row, conflicts=burned.conflicts, clamped=clamped)
 
     def _skip(self, candidate: Candidate, reason: str, detail: str, burned: Burned) -> Outcome:
         row = skipped_cell(reason, candidate, self.scene.grid, detail)
         return Outcome(candidate.name, skipped=row, conflicts=burned.conflicts)
 
-    def _masked(self, candidate: Candidate) -> Optional[np.ndarray]:
-        masked = self.reader.read_masks(candidate.cell.window)
-        if masked is None:
-            return None
-        if self.encoding.nodata is None and masked.any():
-            raise no_nodata_error("MASK_RASTERS mask pixels")
-        return apply_strategy(masked, self.job.mask_strategy)
-
-    def _write(self, candidate: Candidate, pixels: np.ndarray, burned: Burned, shares: tuple[float, float]) -> ChipRow:
+    def _write(
+        self, candidate: Candidate, pixels: Sequence[InputPixels], burned: Burned, shares: tuple[float, float]
+    ) -> tuple[ChipRow, int]:
         grid = self.scene.grid.window(candidate.cell.window)
-        image = f"{IMAGE_FOLDER}/{candidate.name}_{self.job.sensor}.tif"
+        images: dict[str, str] = {}
+        clamped = 0
+        for spec, one in zip(self.inputs, pixels):
+            images[spec.sensor] = f"{IMAGE_FOLDER}/{candidate.name}_{spec.sensor}.tif"
+            stacked, lost = _without_masked(one, spec.nodata_value)
+            clamped += lost
+            names = band_descriptions(spec.bands, one.dates or [""] * spec.timesteps)
+            content = geotiff(stacked.reshape(-1, grid.height, grid.width), grid, spec.nodata_value, names)
+            _write_whole(self.folder / images[spec.sensor], content)
         label = f"{LABEL_FOLDER}/{candidate.name}.tif" if self.has_labels else ""
-        stacked = pixels.reshape(-1, grid.height, grid.width)
-        names = band_descriptions(self.bands, [step.date for step in self.scene.timesteps])
-        (self.folder / image).write_bytes(geotiff(stacked, grid, self.encoding.nodata, names))
         if label:
-            (self.folder / label).write_bytes(geotiff(burned.pixels[np.newaxis], grid, IGNORE_VALUE, ["class"]))
+            content = geotiff(burned.pixels[np.newaxis], grid, IGNORE_VALUE, ["class"])
+            _write_whole(self.folder / label, content)
         values, counts = np.unique(burned.pixels[burned.pixels != IGNORE_VALUE], return_counts=True)
-        return ChipRow(
+        row = ChipRow(
             chip=candidate.name,
             scene=self.scene.name,
             crs=crs_text(grid),
             transform=tuple(grid.transform[:6]),
             width=grid.width,
             height=grid.height,
-            images={self.job.sensor: image},
-            dates={self.job.sensor: self.scene.dates},
+            images=images,
+            dates={spec.sensor: one.dates for spec, one in zip(self.inputs, pixels)},
             label_path=label,
             class_counts=dict(zip(values.tolist(), counts.tolist())),
             valid=shares[0],
             clear=shares[1],
             footprint=footprint_4326(grid),
+            group=self.scene.group,
         )
+        return row, clamped
+
+
+def _without_masked(one: InputPixels, nodata: Optional[float]) -> tuple[np.ndarray, int]:
+    """Values with nodata where masked, and how many of the others were clamped."""
+    if one.masked is None or not one.masked.any():
+        return one.values, int(np.count_nonzero(one.clamped))
+    hidden = np.broadcast_to(one.masked[:, np.newaxis], one.values.shape)
+    values = np.where(hidden, np.asarray(nodata).astype(one.values.dtype), one.values)
+    return values, int(np.count_nonzero(one.clamped & ~hidden))
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Two workers of a cluster may write the same chip, so each writes a file of its own and renames it."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def band_descriptions(bands: Sequence[str], dates: Sequence[str]) -> list[str]:

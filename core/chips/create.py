@@ -23,22 +23,19 @@ from ..contract.dataset import (
     LABEL_FOLDER,
     SKIPPED_LAYER,
     DatasetSpec,
-    InputSpec,
 )
 from ..contract.errors import DISK, InstaGeoError
 from ..contract.jobs import CreateChipsJob
 from ..contract.serial import from_plain, to_json
 from ..contract.version import SOFTWARE
 from ..files import PART, check_writable, failures_named, remove
-from ..imagery.reading import SceneReader
-from ..imagery.scenes import check_sensor, source_records
 from ..reporting import Reporter
-from .chip_files import ChipMaker
 from .creation_report import write_report
 from .fingerprint import differences, parameters_of
+from .from_rasters import prepare_rasters
 from .index import ChipRow, SkippedRow, read_index, write_index
 from .ledger import LEDGER_FILE, Ledger, Outcome
-from .prepare import Preparation, lost_between, prepare
+from .prepare import Preparation, lost_between
 from .vectors import read_layer
 
 
@@ -49,7 +46,6 @@ def create_chips(job: CreateChipsJob, reporter: Reporter) -> dict[str, Any]:
     goes on. Raises `InstaGeoError` for inputs that cannot be used, for a folder with other content or other
     parameters, and when no chip comes about.
     """
-    check_sensor(job.sensor)
     output = Path(job.output)
     layer = read_layer(job.labels, job.labels_layer, job.class_field, "INPUT") if job.labels else None
     area = read_layer(job.area, "", "", "AREA") if job.area else None
@@ -61,7 +57,7 @@ def create_chips(job: CreateChipsJob, reporter: Reporter) -> dict[str, Any]:
     if job.report:
         check_writable(job.report)
     with ExitStack() as stack, failures_named(output):
-        preparation = prepare(job, layer, area, reporter, stack)
+        preparation = prepare_rasters(job, layer, area, reporter, stack)
         _build(job, preparation, parameters, reporter)
     reporter.artifact("OUTPUT", str(output))
     return _results(job, output, reporter)
@@ -105,11 +101,11 @@ def _build(job: CreateChipsJob, preparation: Preparation, parameters: dict[str, 
         with ledger:
             if ledger.outcomes:
                 reporter.log(f"Going on with a broken run: {len(ledger.outcomes)} cells are done.")
-            _make_all(job, preparation, folder, ledger, reporter)
+            _make_all(preparation, folder, ledger, reporter)
     except BaseException:
         _leave(folder, ledger, reporter)
         raise
-    outcomes = [ledger.outcomes[c.name] for plan in preparation.plans for c in plan.candidates]
+    outcomes = [ledger.outcomes[candidate.name] for candidate in preparation.candidates]
     chips, skipped = _rows(preparation, outcomes)
     if not chips:
         remove(folder)
@@ -135,20 +131,16 @@ def _leave(folder: Path, ledger: Ledger, reporter: Reporter) -> None:
         remove(folder)
 
 
-def _make_all(job: CreateChipsJob, preparation: Preparation, folder: Path, ledger: Ledger, reporter: Reporter) -> None:
-    """Every candidate that the ledger does not have yet, one at a time."""
-    total = sum(len(plan.candidates) for plan in preparation.plans)
-    done = 0
-    imagery, labels = preparation.imagery, preparation.labels
-    for scene, on_scene, plan in zip(imagery.scenes, labels.scenes, preparation.plans):
-        with SceneReader(scene, preparation.encoding, job.resampling) as reader:
-            maker = ChipMaker(job, folder, scene, imagery.bands, preparation.encoding, on_scene, reader, labels.given)
-            for candidate in plan.candidates:
-                reporter.check()
-                if not _is_done(ledger, candidate.name, folder):
-                    ledger.add(maker.make(candidate))
-                done += 1
-                reporter.progress(0.05 + 0.9 * done / total, f"{done} of {total} cells")
+def _make_all(preparation: Preparation, folder: Path, ledger: Ledger, reporter: Reporter) -> None:
+    """Every candidate that the ledger does not have yet."""
+    waiting = {candidate.name for candidate in preparation.candidates}
+    total = len(waiting)
+    waiting -= {name for name in waiting if _is_done(ledger, name, folder)}
+    for outcome in preparation.production.produce(folder, lambda name: name not in waiting, reporter):
+        ledger.add(outcome)
+        waiting.discard(outcome.name)
+        done = total - len(waiting)
+        reporter.progress(0.05 + 0.9 * done / total, f"{done} of {total} cells")
 
 
 def _is_done(ledger: Ledger, name: str, folder: Path) -> bool:
@@ -163,10 +155,10 @@ def _rows(preparation: Preparation, outcomes: Sequence[Outcome]) -> tuple[list[C
     chips = [outcome.chip for outcome in outcomes if outcome.chip]
     skipped = list(preparation.labels.skipped)
     kept: set[int] = set()
-    for plan in preparation.plans:
-        skipped += plan.skipped
-        kept |= plan.skipped_labels
-    for candidate, outcome in zip((c for plan in preparation.plans for c in plan.candidates), outcomes):
+    for scene in preparation.scenes:
+        skipped += scene.plan.skipped
+        kept |= scene.plan.skipped_labels
+    for candidate, outcome in zip(preparation.candidates, outcomes):
         if outcome.chip or outcome.skipped:
             kept.update(candidate.members)
     skipped += [outcome.skipped for outcome in outcomes if outcome.skipped]
@@ -182,8 +174,7 @@ def _counts(preparation: Preparation, outcomes: Sequence[Outcome]) -> dict[str, 
     }
     features = preparation.labels.features
     if features is not None:
-        candidates = [c for plan in preparation.plans for c in plan.candidates]
-        used = {i for c, outcome in zip(candidates, outcomes) if outcome.chip for i in c.members}
+        used = {i for c, outcome in zip(preparation.candidates, outcomes) if outcome.chip for i in c.members}
         counts["labels"] = len(features) + len(features.skipped)
         counts["labels_used"] = len(used - preparation.labels.lost)
         counts["labels_repaired"] = features.repaired
@@ -207,7 +198,7 @@ def _tell(
         )
     if counts["clamped_values"]:
         reporter.log(f"{counts['clamped_values']} values were clamped to the range of int16 reflectance.", "warning")
-    reporter.log(f"{len(chips)} chips from {len(preparation.imagery.scenes)} scene(s).")
+    reporter.log(f"{len(chips)} chips from {len(preparation.scenes)} scene(s).")
 
 
 def _reasons(skipped: Sequence[SkippedRow]) -> Counter[str]:
@@ -229,20 +220,16 @@ def _no_chips(skipped: Sequence[SkippedRow]) -> InstaGeoError:
 def _spec(
     job: CreateChipsJob, preparation: Preparation, parameters: dict[str, Any], counts: dict[str, int]
 ) -> DatasetSpec:
-    imagery, encoding = preparation.imagery, preparation.encoding
-    grid = imagery.scenes[0].grid
-    spec = InputSpec(
-        job.sensor, imagery.bands, encoding.dtype, encoding.units, encoding.nodata_plain, imagery.timesteps
-    )
+    grid = preparation.scenes[0].grid
     return DatasetSpec(
-        inputs=(spec,),
+        inputs=preparation.inputs,
         task=job.task,
         class_table=preparation.labels.table,
         chip_size=job.chip_size,
         resolution=grid.resolution,
         resolution_unit=grid.resolution_unit,
         parameters=parameters,
-        sources=source_records(imagery),
+        sources=preparation.sources,
         software=SOFTWARE,
         counts=counts,
     )

@@ -10,8 +10,8 @@ from ..contract.jobs import CreateChipsJob
 from ..contract.serial import to_plain
 from .vectors import Layer
 
-_NOT_COMPARED = ("output", "report", "labels_layer")
-_PUBLIC_NAMES = {"labels": "INPUT", "files": "the input files"}
+_NOT_COMPARED = ("output", "report", "labels_layer", "scheduler")
+_PUBLIC_NAMES = {"labels": "INPUT", "files": "the input files", "sensors": "SENSOR", "masks": "MASK"}
 
 
 def parameters_of(job: CreateChipsJob, labels: Optional[Layer], area: Optional[Layer]) -> dict[str, Any]:
@@ -20,6 +20,7 @@ def parameters_of(job: CreateChipsJob, labels: Optional[Layer], area: Optional[L
     Vector inputs stand by content (QGIS exports them to temporary files), rasters by path, size and time of change.
     """
     plain: dict[str, Any] = {name: value for name, value in to_plain(job).items() if name not in _NOT_COMPARED}
+    plain.update(plain.pop("archive"))
     plain["labels"] = labels.digest() if labels else ""
     plain["area"] = area.digest() if area else ""
     paths = (*job.rasters, *(e.file for e in job.raster_table), *job.mask_rasters, *job.label_rasters)

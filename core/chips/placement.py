@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Optional
 
 import numpy as np
@@ -45,11 +46,12 @@ def axis_starts(length: int, size: int, step: int, edge: str) -> list[tuple[int,
     return starts
 
 
-def grid_cells(width: int, height: int, size: int, step: int, edge: str) -> list[Cell]:
+@lru_cache(maxsize=32)  # an archive has very many scenes of few shapes
+def grid_cells(width: int, height: int, size: int, step: int, edge: str) -> tuple[Cell, ...]:
     """Cells of the fixed grid from the upper-left corner, row by row."""
     columns = axis_starts(width, size, step, edge)
     rows = axis_starts(height, size, step, edge)
-    return [Cell(col, row, size, part or lower) for row, lower in rows for col, part in columns]
+    return tuple(Cell(col, row, size, part or lower) for row, lower in rows for col, part in columns)
 
 
 def centred_start(pixel: int, length: int, size: int, edge: str) -> tuple[int, bool]:

@@ -13,7 +13,6 @@ import shapely
 from ..contract.jobs import CreateChipsJob
 from ..imagery.footprint import footprint_4326
 from ..imagery.grid import Grid
-from ..imagery.scenes import Scene
 from .index import SkippedRow
 from .labels import SceneLabels
 from .placement import Cell, centred_cells, chip_name, grid_cells, pixel_of
@@ -53,20 +52,31 @@ class ScenePlan:
     skipped_labels: frozenset[int] = frozenset()
 
 
-def plan_scene(job: CreateChipsJob, scene: Scene, prefix: str, labels: SceneLabels, area: Optional[Layer]) -> ScenePlan:
-    """The chips `job` asks for on `scene`, in order; those that the edge or the area rules out, with the reason.
+@dataclass(frozen=True)
+class PlannedScene:
+    """A grid with its labels and the chips planned on it, all from the same imagery; `group` is for splitting."""
+
+    name: str
+    grid: Grid
+    labels: SceneLabels
+    plan: ScenePlan
+    group: str = ""
+
+
+def plan_scene(job: CreateChipsJob, grid: Grid, prefix: str, labels: SceneLabels, area: Optional[Layer]) -> ScenePlan:
+    """The chips `job` asks for on `grid`, in order; those that the edge or the area rules out, with the reason.
 
     `prefix` begins the chips' names.
     """
-    cells = _cells(job, scene, labels)
+    cells = _cells(job, grid, labels)
     members = labels.members(cells)
     found: Sequence[Optional[np.ndarray]] = [None for _ in cells] if members is None else members
     candidates = [
-        Candidate(chip_name(prefix, cell, _digits(scene.grid)), cell, numbers)
+        Candidate(chip_name(prefix, cell, _digits(grid)), cell, numbers)
         for cell, numbers in zip(cells, found)
         if numbers is None or len(numbers) or job.placement == "dense"
     ]
-    touched = _touched(candidates, scene.grid, area)
+    touched = _touched(candidates, grid, area)
     kept: list[Candidate] = []
     skipped: list[SkippedRow] = []
     left_out: set[int] = set()
@@ -76,7 +86,7 @@ def plan_scene(job: CreateChipsJob, scene: Scene, prefix: str, labels: SceneLabe
         if inside and not candidate.cell.partial:
             kept.append(candidate)
         else:
-            skipped.append(skipped_cell(PARTIAL_CELL if inside else OUTSIDE_AREA, candidate, scene.grid))
+            skipped.append(skipped_cell(PARTIAL_CELL if inside else OUTSIDE_AREA, candidate, grid))
             left_out.update(candidate.members)
     return ScenePlan(kept, skipped, frozenset(left_out))
 
@@ -85,11 +95,10 @@ def _digits(grid: Grid) -> int:
     return max(5, len(str(max(grid.width, grid.height))))
 
 
-def _cells(job: CreateChipsJob, scene: Scene, labels: SceneLabels) -> list[Cell]:
-    width, height = scene.grid.width, scene.grid.height
+def _cells(job: CreateChipsJob, grid: Grid, labels: SceneLabels) -> Sequence[Cell]:
     if job.placement == "centred":
-        return centred_cells(labels.centres(), (width, height), job.chip_size, job.edge)
-    return grid_cells(width, height, job.chip_size, job.step, job.edge)
+        return centred_cells(labels.centres(), (grid.width, grid.height), job.chip_size, job.edge)
+    return grid_cells(grid.width, grid.height, job.chip_size, job.cell_step, job.edge)
 
 
 def _touched(candidates: Sequence[Candidate], grid: Grid, area: Optional[Layer]) -> np.ndarray:

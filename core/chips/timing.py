@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..contract.errors import InstaGeoError
+from ..contract.jobs import DAYS, MONTH
 
-DAYS, MONTH, DEKAD = "days", "month", "dekad"
-STEP_UNITS = (DAYS, MONTH, DEKAD)
 _DEKAD_STARTS = (1, 11, 21)
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?$|\d{8}$")
 # QGIS's own date patterns, longest first, as `strptime` writes them.

@@ -12,12 +12,19 @@ from typing import Any, ClassVar, Optional
 from .classes import ClassTable
 from .dataset import SEGMENTATION, TASKS
 from .errors import InstaGeoError, Problems
-from .sensors import PLANETARY_COMPUTER, SENSORS
+from .sensors import CUSTOM, MASKS, PLANETARY_COMPUTER, SENSORS
 from .serial import from_plain, to_plain
 
 PLACEMENTS = ("grid", "centred", "dense")
 EDGES = ("shift", "skip")
-SOURCES = ("rasters",)
+RASTERS, STAC = "rasters", "stac"
+SOURCES = (RASTERS, STAC)
+LEAST_CLOUD, NEAREST, CLEAREST, MEDIAN = "cloud", "nearest", "clearest", "median"
+SELECTIONS = (LEAST_CLOUD, NEAREST, CLEAREST, MEDIAN)
+DAYS, MONTH, DEKAD = "days", "month", "dekad"
+STEP_UNITS = (DAYS, MONTH, DEKAD)
+ANY_ORBIT = "any"
+ORBITS = (ANY_ORBIT, "ascending", "descending")
 MASK_STRATEGIES = ("each", "any")
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
 SPLIT_STRATEGIES = ("random", "stratified", "block", "group", "time")
@@ -89,13 +96,61 @@ class RasterEntry:
 
 
 @dataclass(frozen=True)
+class ArchiveChoice:
+    """What to take from an archive.
+
+    `catalog` is a name of `sensors.CATALOGS`, a URL, a file or a folder; `collections` are ids, empty for the sensors'
+    own. Target i = label date (its month's first day with `month_start`) - `offset_days` - i x `step` `step_unit`;
+    scenes lie within `tolerance_days` of it. `min_timesteps` 0 is all of `timesteps`. `max_cloud` is percent of the
+    scene. `masks` are kinds of `sensors.MASKS`.
+    """
+
+    catalog: str = PLANETARY_COMPUTER
+    collections: tuple[str, ...] = ()
+    timesteps: int = 1
+    step: int = 30
+    step_unit: str = DAYS
+    offset_days: int = 0
+    month_start: bool = False
+    tolerance_days: int = 5
+    min_timesteps: int = 0
+    selection: str = LEAST_CLOUD
+    max_cloud: float = 10.0
+    masks: tuple[str, ...] = ()
+    daytime: bool = False
+    orbit: str = ANY_ORBIT
+
+    def check(self, problems: Problems) -> None:
+        """Add what is wrong to `problems`."""
+        _check_choice(problems, "SELECTION", self.selection, SELECTIONS)
+        _check_choice(problems, "STEP_UNIT", self.step_unit, STEP_UNITS)
+        _check_choice(problems, "ORBIT", self.orbit, ORBITS)
+        for mask in self.masks:
+            _check_choice(problems, "MASK", mask, MASKS)
+        _check_range(problems, "TIMESTEPS", self.timesteps, 1, 1000)
+        _check_range(problems, "STEP", self.step, 1, None)
+        _check_range(problems, "TOLERANCE_DAYS", self.tolerance_days, 0, None)
+        _check_range(problems, "MIN_TIMESTEPS", self.min_timesteps, 0, self.timesteps)
+        _check_range(problems, "MAX_CLOUD", self.max_cloud, 0, 100)
+        if not self.catalog:
+            problems.add("CATALOG is empty; name a catalogue.")
+
+    @property
+    def fewest_timesteps(self) -> int:
+        return self.min_timesteps or self.timesteps
+
+
+@dataclass(frozen=True)
 class CreateChipsJob(Job):
-    """Labels and rasters to a chip dataset.
+    """Labels and imagery to a chip dataset.
 
     `labels` is a vector file with the layer `labels_layer`, field `class_field`; `area` a vector file whose features
     limit the chips. `crs` is WKT or an authority code, `resolution` in its units; both empty: the imagery's own grid.
     `scale` and `offset`: reflectance x 10000 = value x scale + offset. `mask_rasters` pair with `rasters` by order,
     nonzero = masked for `custom`. `min_valid` and `max_chip_cloud` are percent of the chip's pixels.
+
+    With `source` `stac` imagery of `sensors` comes from `archive`; labels are dated by `date_field` or all by `date`,
+    written as `date_format` says (empty: ISO). `scheduler` is the address of a Dask scheduler, empty for this machine.
     """
 
     kind: ClassVar[str] = "createchips"
@@ -114,8 +169,13 @@ class CreateChipsJob(Job):
     label_values: str = ""
     area: str = ""
     task: str = SEGMENTATION
-    source: str = "rasters"
-    sensor: str = "custom"
+    source: str = RASTERS
+    sensors: tuple[str, ...] = (CUSTOM,)
+    archive: ArchiveChoice = field(default_factory=ArchiveChoice)
+    date_field: str = ""
+    date: str = ""
+    date_format: str = ""
+    scheduler: str = ""
     bands: str = ""
     scale: float = 1.0
     offset: float = 0.0
@@ -149,10 +209,10 @@ class CreateChipsJob(Job):
         _check_range(problems, "RESOLUTION", self.resolution, 0, None)
         if not self.output:
             problems.add("OUTPUT is empty; name the folder of the dataset.")
-        if not self.rasters and not self.raster_table:
-            problems.add("no imagery; give RASTERS or RASTER_TABLE.")
-        if self.rasters and self.raster_table:
-            problems.add("both RASTERS and RASTER_TABLE are given; give one of them.")
+        if self.source == STAC:
+            self._check_archive(problems)
+        else:
+            self._check_rasters(problems)
         if self.labels and self.label_rasters:
             problems.add("both INPUT and LABEL_RASTERS are given; give one of them.")
         if self.labels and not self.class_field:
@@ -161,8 +221,32 @@ class CreateChipsJob(Job):
             problems.add("no labels; give INPUT or LABEL_RASTERS, or choose PLACEMENT dense for chips without labels.")
         problems.raise_if_any()
 
+    def _check_rasters(self, problems: Problems) -> None:
+        if not self.rasters and not self.raster_table:
+            problems.add("no imagery; give RASTERS or RASTER_TABLE.")
+        if self.rasters and self.raster_table:
+            problems.add("both RASTERS and RASTER_TABLE are given; give one of them.")
+        if self.sensors != (CUSTOM,):
+            problems.add(f"SENSOR is {' '.join(self.sensors) or 'empty'}; expected custom for SOURCE rasters.")
+
+    def _check_archive(self, problems: Problems) -> None:
+        self.archive.check(problems)
+        for sensor in self.sensors:
+            _check_choice(problems, "SENSOR", sensor, tuple(SENSORS))
+        if all(sensor in SENSORS and SENSORS[sensor].static for sensor in self.sensors):
+            problems.add("SENSOR names no dated imagery; choose at least one satellite.")
+        if self.rasters or self.raster_table or self.mask_rasters:
+            problems.add("RASTERS, RASTER_TABLE and MASK_RASTERS are for SOURCE rasters; leave them empty.")
+        if bool(self.date_field) == bool(self.date):
+            found = "both are given" if self.date else "neither is given"
+            problems.add(f"DATE_FIELD or DATE must say when the labels were observed; {found}.")
+        if self.date_field and not self.labels:
+            problems.add("DATE_FIELD is a field of INPUT, which is empty; give DATE.")
+        if not self.labels and not self.label_rasters and not self.area:
+            problems.add("no labels and no area; give INPUT, LABEL_RASTERS, or AREA or EXTENT.")
+
     @property
-    def step(self) -> int:
+    def cell_step(self) -> int:
         """Pixels from one grid cell to the next."""
         return self.stride or self.chip_size
 

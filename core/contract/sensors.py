@@ -7,13 +7,16 @@ bands by the STAC common name. Wavelengths are band centres of the STAC catalogu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from .dataset import REFLECTANCE, REFLECTANCE_NODATA
 from .errors import InstaGeoError, Problems
 
-LINEAR_POWER = "linear power"
+CUSTOM = "custom"  # rasters at hand, of any kind
+LINEAR_POWER, METRES = "linear power", "metres"
+CLOUD, ADJACENT, SHADOW, CIRRUS, SNOW, WATER = "cloud", "adjacent", "shadow", "cirrus", "snow", "water"
+MASKS = (CLOUD, ADJACENT, SHADOW, CIRRUS, SNOW, WATER)
 FMASK, SCL, QA_PIXEL, NO_MASK = "fmask", "scl", "qa_pixel", ""
 PLANETARY_COMPUTER, EARTH_SEARCH, LPCLOUD = "planetary-computer", "earth-search", "lpcloud"
 
@@ -54,6 +57,7 @@ class Sensor:
 
     Values of the chips = digital number x `scale` + `offset`, in `units`; `nodata` is the archive's. `mask_decoder`
     names the function of `imagery.masks` that reads the mask asset. `default_bands` are used when BANDS names none.
+    `static`: without dates, one timestep; `monthly`: a target's imagery is that of its month.
     """
 
     name: str
@@ -68,7 +72,9 @@ class Sensor:
     scale: float = 1.0
     offset: float = 0.0
     mask_decoder: str = NO_MASK
-    has_baseline: bool = field(default=False)
+    has_baseline: bool = False
+    static: bool = False
+    monthly: bool = False
 
     def band(self, name: str) -> Optional[Band]:
         """The band called `name`, or with that common name where only one has it; case does not count."""
@@ -170,6 +176,38 @@ _RECORDS = (
         scale=0.275,
         offset=-2000.0,
         mask_decoder=QA_PIXEL,
+    ),
+    Sensor(
+        name="dem",
+        title="Copernicus DEM GLO-30",
+        bands=_bands(("elevation", "elevation", 0, 30)),
+        collections=(
+            Collection(PLANETARY_COMPUTER, "cop-dem-glo-30", {"elevation": "data"}),
+            Collection(EARTH_SEARCH, "cop-dem-glo-30", {"elevation": "data"}),
+        ),
+        default_bands=("elevation",),
+        units=METRES,
+        dtype="float32",
+        nodata=None,
+        chip_nodata="nan",
+        static=True,
+    ),
+    Sensor(
+        name="weather",
+        title="NOAA nClimGrid, monthly weather of the contiguous United States",
+        bands=_bands(("tavg", "tavg", 0, 4600), ("tmin", "tmin", 0, 4600), ("tmax", "tmax", 0, 4600),
+                     ("prcp", "prcp", 0, 4600)),
+        collections=(
+            Collection(
+                PLANETARY_COMPUTER, "noaa-nclimgrid-monthly", {name: name for name in ("tavg", "tmin", "tmax", "prcp")}
+            ),
+        ),
+        default_bands=("tavg", "prcp"),
+        units="degrees Celsius, millimetres a month",
+        dtype="float32",
+        nodata=None,
+        chip_nodata="nan",
+        monthly=True,
     ),
 )
 SENSORS: Mapping[str, Sensor] = {sensor.name: sensor for sensor in _RECORDS}

@@ -66,14 +66,20 @@ class Encoding:
             data &= pixels != np.dtype(self.source_dtype).type(self.source_nodata)
         return data
 
-    def encode(self, pixels: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, int]:
-        """Chip pixels of source `pixels`, nodata where `data` is False, and how many values were clamped."""
+    def encode(self, pixels: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Chip pixels of source `pixels`, nodata where `data` is False, and True where a value was clamped."""
         if not self.is_reflectance:
-            if data.all():
-                return pixels, 0
-            return np.where(data, pixels, np.dtype(self.dtype).type(self.nodata)), 0
-        low, high = REFLECTANCE_RANGE
-        values = np.rint(np.where(data, pixels, 0).astype(np.float64) * self.scale + self.offset)
-        clamped = int(np.count_nonzero(data & ((values < low) | (values > high))))
-        encoded = np.where(data, np.clip(values, low, high), REFLECTANCE_NODATA).astype(np.int16)
-        return encoded, clamped
+            whole = pixels if data.all() else np.where(data, pixels, np.dtype(self.dtype).type(self.nodata))
+            return whole, np.zeros(pixels.shape, dtype=bool)
+        return to_reflectance(pixels, data, self.scale, self.offset)
+
+
+def to_reflectance(
+    pixels: np.ndarray, data: np.ndarray, scale: float, offset: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """int16 reflectance x 10000 = `pixels` x `scale` + `offset`, nodata where `data` is False, and where a value was
+    clamped to the range."""
+    low, high = REFLECTANCE_RANGE
+    values = np.rint(np.where(data, pixels, 0).astype(np.float64) * scale + offset)
+    clamped: np.ndarray = data & ((values < low) | (values > high))
+    return np.where(data, np.clip(values, low, high), REFLECTANCE_NODATA).astype(np.int16), clamped

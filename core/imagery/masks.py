@@ -6,12 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ..contract.sensors import FMASK, QA_PIXEL, SCL
+from ..contract.sensors import ADJACENT, CIRRUS, CLOUD, FMASK, QA_PIXEL, SCL, SHADOW, SNOW, WATER
 
 ANY = "any"
-
-CLOUD, ADJACENT, SHADOW, CIRRUS, SNOW, WATER = "cloud", "adjacent", "shadow", "cirrus", "snow", "water"
-MASKS = (CLOUD, ADJACENT, SHADOW, CIRRUS, SNOW, WATER)
 
 # HLS User Guide v2.0, table 9. The cirrus bit is reserved in v2: it is never set.
 _FMASK_BITS: Mapping[str, int] = {CIRRUS: 0, CLOUD: 1, ADJACENT: 2, SHADOW: 3, SNOW: 4, WATER: 5}

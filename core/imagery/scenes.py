@@ -281,9 +281,3 @@ def source_records(imagery: Imagery) -> tuple[dict[str, str | int], ...]:
         for step in scene.timesteps
         for band, ref in zip(imagery.bands, step.bands)
     )
-
-
-def check_sensor(sensor: str) -> None:
-    """Raise `InstaGeoError` for a sensor whose rasters are not read from files yet."""
-    if sensor != "custom":
-        raise InstaGeoError(f"SENSOR is '{sensor}'; expected custom for SOURCE rasters.", "Choose custom.")

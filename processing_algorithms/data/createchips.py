@@ -76,7 +76,7 @@ class CreateChips(InstaGeoAlgorithm):
             area=values.area(),
             task=values.choice("TASK"),
             source=values.choice("SOURCE"),
-            sensor=_one_sensor(values.choices("SENSOR")),
+            sensors=tuple(values.choices("SENSOR")),
             bands=values.text("BANDS"),
             scale=values.decimal("SCALE"),
             offset=values.decimal("OFFSET"),

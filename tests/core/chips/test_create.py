@@ -11,7 +11,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from instageo_plugin.core.chips import create, prepare
+from instageo_plugin.core.chips import from_rasters
 from instageo_plugin.core.chips.index import read_index
 from instageo_plugin.core.contract.classes import ClassEntry, ClassTable
 from instageo_plugin.core.contract.errors import InstaGeoError
@@ -366,8 +366,8 @@ def no_imagery(monkeypatch):
         raise AssertionError("imagery was read")
 
     def forbid():
-        monkeypatch.setattr(prepare, "read_imagery", refuse)
-        monkeypatch.setattr(create, "SceneReader", refuse)
+        monkeypatch.setattr(from_rasters, "read_imagery", refuse)
+        monkeypatch.setattr(from_rasters, "SceneReader", refuse)
 
     return forbid
 
