@@ -195,8 +195,9 @@ _RECORDS = (
     Sensor(
         name="weather",
         title="NOAA nClimGrid, monthly weather of the contiguous United States",
-        bands=_bands(("tavg", "tavg", 0, 4600), ("tmin", "tmin", 0, 4600), ("tmax", "tmax", 0, 4600),
-                     ("prcp", "prcp", 0, 4600)),
+        bands=_bands(
+            ("tavg", "tavg", 0, 4600), ("tmin", "tmin", 0, 4600), ("tmax", "tmax", 0, 4600), ("prcp", "prcp", 0, 4600)
+        ),
         collections=(
             Collection(
                 PLANETARY_COMPUTER, "noaa-nclimgrid-monthly", {name: name for name in ("tavg", "tmin", "tmax", "prcp")}

@@ -74,9 +74,7 @@ class Encoding:
         return to_reflectance(pixels, data, self.scale, self.offset)
 
 
-def to_reflectance(
-    pixels: np.ndarray, data: np.ndarray, scale: float, offset: float
-) -> tuple[np.ndarray, np.ndarray]:
+def to_reflectance(pixels: np.ndarray, data: np.ndarray, scale: float, offset: float) -> tuple[np.ndarray, np.ndarray]:
     """int16 reflectance x 10000 = `pixels` x `scale` + `offset`, nodata where `data` is False, and where a value was
     clamped to the range."""
     low, high = REFLECTANCE_RANGE

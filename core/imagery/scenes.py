@@ -10,7 +10,7 @@ from typing import Optional
 
 import shapely
 
-from ..contract.errors import InstaGeoError, Problems
+from ..contract.errors import Problems
 from .bands import complete_names, find_band, parse_bands, plain_band_name
 from .footprint import footprint_4326
 from .grid import Grid

@@ -23,7 +23,7 @@ sys.argv = sys.argv[1:]
 runpy.run_path({starter!r}, run_name="starter")
 from instageo_plugin.core import handlers, worker
 {handler}
-handlers.run_job = worker.run_job = lambda job, reporter: handle(job, reporter)
+handlers.run_job = worker.run_job = lambda job, reporter, secrets=None: handle(job, reporter)
 worker.ORPHAN_GRACE_S = 0.3
 from instageo_plugin.core.__main__ import main
 sys.exit(main(sys.argv[1:]))
@@ -356,7 +356,7 @@ def test_ctrl_c_cancels_in_good_order(play, tmp_path):
                     reporter.progress(0.1)
             finally:
                 path.unlink()
-        cli.run_job = lambda job, reporter: handle(job, reporter)
+        cli.run_job = lambda job, reporter, secrets=None: handle(job, reporter)
     """
     worker = play(handler, "run", str(tmp_path / "job.json"))
     _, said = worker.process.communicate(timeout=30)

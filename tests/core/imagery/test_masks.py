@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import rasterio
-from instageo_plugin.core.imagery.encoding import Encoding
 from instageo_plugin.core.contract.sensors import MASKS
+from instageo_plugin.core.imagery.encoding import Encoding
 from instageo_plugin.core.imagery.masks import apply_strategy, clear_percent, decode_archive_mask, decode_mask
 
 
