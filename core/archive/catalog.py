@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,13 +19,15 @@ from pystac_client.stac_api_io import StacApiIO
 from urllib3.util import Retry
 
 from ..contract.errors import InstaGeoError
-from ..contract.sensors import CATALOGS
+from ..contract.sensors import CATALOGS, Sensor
 from ..reporting import Reporter
+from .access import NOBODY, Credentials
 from .items import ArchiveItem, item_from_plain
 
 TIMEOUT_S = (10.0, 60.0)  # to connect, to answer
 PAGE = 250  # items a page
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
+_LOOK_AROUND = dt.timedelta(days=366)
 _MOST_VERTICES = 200  # of a search geometry: servers refuse long requests
 
 
@@ -59,7 +61,7 @@ class Catalog(Protocol):
         ...
 
 
-def open_catalog(address: str, retries: int = 6) -> Catalog:
+def open_catalog(address: str, credentials: Credentials = NOBODY, retries: int = 6) -> Catalog:
     """The catalogue at `address`: one of the names in `CATALOGS`, a URL, a file of items or catalogue, or a folder.
 
     Raises `InstaGeoError` when there is none.
@@ -74,11 +76,11 @@ def open_catalog(address: str, retries: int = 6) -> Catalog:
             f"CATALOG is '{address}', which is no file, folder or URL; expected one, or {', '.join(CATALOGS)}.",
             "Check the path.",
         )
-    return _open_url(CATALOGS.get(address, address), retries)
+    return _open_url(CATALOGS.get(address, address), credentials, retries)
 
 
-def _open_url(url: str, retries: int) -> Catalog:
-    session_io = StacApiIO(max_retries=_retry(retries), timeout=TIMEOUT_S)
+def _open_url(url: str, credentials: Credentials, retries: int) -> Catalog:
+    session_io = StacApiIO(max_retries=_retry(retries), timeout=TIMEOUT_S, request_modifier=_identified(credentials))
     try:
         plain = json.loads(session_io.read_text(url))
     except APIError as error:
@@ -88,6 +90,18 @@ def _open_url(url: str, retries: int) -> Catalog:
     if isinstance(plain, dict) and "conformsTo" in plain:
         return Api(Client.open(url, stac_io=session_io), url)
     return _from_plain(plain, url)
+
+
+def _identified(credentials: Credentials) -> Callable[[requests.Request], requests.Request]:
+    """Gives credentials to the catalogue they are for."""
+
+    def modify(request: requests.Request) -> requests.Request:
+        if credentials.may_know(request.url):
+            request.headers = {**(request.headers or {}), **credentials.headers}
+            request.auth = credentials.login or request.auth
+        return request
+
+    return modify
 
 
 def _retry(count: int) -> Retry:
@@ -225,6 +239,51 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InstaGeoError(f"{path} cannot be read as JSON ({error}).") from error
+
+
+def collections_by_sensor(
+    catalog: Catalog, address: str, sensors: Sequence[Sensor], given: Sequence[str]
+) -> dict[str, str]:
+    """The sensor's name by collection id: `given`, or those of the sensors that the catalogue has.
+
+    A given collection that no sensor knows is taken for the first sensor's. Raises `InstaGeoError` for unknown ones,
+    since servers answer them with no items, and the user would blame clouds.
+    """
+    known = catalog.collections()
+    listed = f"{address} has {', '.join(known) or 'no collections'}"
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise InstaGeoError(f"COLLECTIONS: there is no {', '.join(unknown)}; {listed}.", "Check the names.")
+    owners: dict[str, str] = {}
+    for sensor in sensors:
+        offered = sensor.collections_of(address) if address in CATALOGS else sensor.collections
+        for collection in offered:
+            if collection.id in known and (not given or collection.id in given):
+                owners.setdefault(collection.id, sensor.name)
+    owners.update({name: sensors[0].name for name in given if name not in owners})
+    missing = [sensor.title for sensor in sensors if sensor.name not in owners.values()]
+    if missing:
+        raise InstaGeoError(
+            f"{address} has no imagery of {', '.join(missing)}; {listed}.",
+            "Choose another CATALOG, or name its collections with COLLECTIONS.",
+        )
+    return owners
+
+
+def nearest_dates(catalog: Catalog, query: Query, reporter: Reporter) -> InstaGeoError:
+    """The error for a search that found nothing: what was asked for, and the nearest dates that have something."""
+    wider = replace(query, first=query.first - _LOOK_AROUND, last=query.last + _LOOK_AROUND)
+    days = sorted({item.time.date() for item in catalog.search(wider, reporter)})
+    before = [day for day in days if day < query.first][-1:]
+    after = [day for day in days if day > query.last][:1]
+    nearest = " and ".join(str(day) for day in before + after)
+    remedy = f"The nearest dates with imagery are {nearest}." if nearest else (
+        "There is none within a year of that time either: check the area and its CRS."
+    )  # fmt: skip
+    return InstaGeoError(
+        f"There is no imagery of {', '.join(query.collections)} over the area from {query.first} to {query.last}.",
+        remedy,
+    )
 
 
 def _not_stac(address: str, why: str) -> InstaGeoError:

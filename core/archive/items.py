@@ -46,6 +46,15 @@ class ArchiveItem:
         return str(self.properties.get("sat:orbit_state") or "")
 
     @property
+    def projection(self) -> str:
+        """The code of the CRS of its files, such as EPSG:32633; empty where the item does not say."""
+        for properties in (self.properties, *(asset for asset in self.assets.values() if isinstance(asset, Mapping))):
+            code, number = properties.get("proj:code"), properties.get("proj:epsg")
+            if code or number:
+                return str(code or f"EPSG:{number}")
+        return ""
+
+    @property
     def tile(self) -> str:
         """
         >>> ArchiveItem("HLS.S30.T36NXF.2024006T075321.v2.0", "", None, None, {}, {}).tile
@@ -59,6 +68,25 @@ class ArchiveItem:
             if found:
                 return found[1]
         return ""
+
+
+def is_mgrs_tile(tile: str) -> bool:
+    """
+    >>> is_mgrs_tile("36NXF"), is_mgrs_tile("013032")
+    (True, False)
+    """
+    return bool(_MGRS.fullmatch(tile))
+
+
+def plain_item(item: ArchiveItem) -> dict[str, Any]:
+    """The item as a GeoJSON feature, from which `item_from_plain` makes it again."""
+    return {
+        "id": item.id,
+        "collection": item.collection,
+        "geometry": shapely.geometry.mapping(item.footprint),
+        "properties": {**item.properties, "datetime": item.time.isoformat()},
+        "assets": {name: dict(asset) for name, asset in item.assets.items()},
+    }
 
 
 def item_from_plain(plain: Mapping[str, Any]) -> ArchiveItem:

@@ -44,26 +44,57 @@ class Match:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class Shortlist:
+    """The items that may serve each target, oldest target first, best item first; `reason` and `detail` as in
+    `Match`."""
+
+    steps: tuple[tuple[ArchiveItem, ...], ...]
+    reason: str = ""
+    detail: str = ""
+
+    @property
+    def found(self) -> int:
+        """Targets that are met."""
+        return sum(bool(items) for items in self.steps)
+
+
+@dataclass(frozen=True)
+class Series:
+    """The items that a chip is read from: for each input and timestep, oldest first, its candidates."""
+
+    steps: tuple[tuple[tuple[ArchiveItem, ...], ...], ...]
+    targets: tuple[dt.date, ...]
+
+
 def match(targets: Sequence[dt.date], items: Sequence[ArchiveItem], rule: Rule, place: tuple[float, float]) -> Match:
     """Choose among `items`, all of which cover `place` (longitude, latitude), for the targets, oldest first.
 
     An item serves at most one target, the one nearest to it (of two equally near the earlier), so that no timestep
     repeats another.
     """
-    chosen: list[ArchiveItem | None] = []
+    found = shortlist(targets, items, rule, place)
+    return Match(tuple(items[0] if items else None for items in found.steps), found.reason, found.detail)
+
+
+def shortlist(
+    targets: Sequence[dt.date], items: Sequence[ArchiveItem], rule: Rule, place: tuple[float, float]
+) -> Shortlist:
+    """As `match`, with all items that may serve a target, ranked."""
+    steps: list[tuple[ArchiveItem, ...]] = []
     reasons: list[str] = []
     for number, target in enumerate(targets):
-        candidates = [i for i in items if _serves(i, number, targets) and _days(i, target) <= rule.tolerance_days]
+        candidates = [i for i in items if _days(i, target) <= rule.tolerance_days and _serves(i, number, targets)]
         candidates, reason = _allowed(candidates, rule, place)
-        chosen.append(min(candidates, key=lambda item: _rank(item, target, rule)) if candidates else None)
+        steps.append(tuple(sorted(candidates, key=lambda item: rank(item, target, rule))))
         if reason:
             reasons.append(f"{target}: {reason}")
-    found = sum(item is not None for item in chosen)
+    found = sum(bool(step) for step in steps)
     if found >= max(rule.min_timesteps, 1):
-        return Match(tuple(chosen))
+        return Shortlist(tuple(steps))
     kinds = {reason.partition(": ")[2] for reason in reasons}
     only = kinds.pop() if len(kinds) == 1 else FEW_TIMESTEPS
-    return Match(tuple(chosen), FEW_TIMESTEPS if found else only, "; ".join(reasons))
+    return Shortlist(tuple(steps), FEW_TIMESTEPS if found else only, "; ".join(reasons))
 
 
 def _serves(item: ArchiveItem, number: int, targets: Sequence[dt.date]) -> bool:
@@ -94,7 +125,8 @@ def _allowed(
     return left, ""
 
 
-def _rank(item: ArchiveItem, target: dt.date, rule: Rule) -> tuple[float, dt.datetime, str]:
+def rank(item: ArchiveItem, target: dt.date, rule: Rule) -> tuple[float, dt.datetime, str]:
+    """What the selection looks at first, then date-time, then id: the smallest is the best."""
     if rule.selection == NEAREST:
         return _days(item, target), item.time, item.id
     return math.inf if item.cloud_cover is None else item.cloud_cover, item.time, item.id

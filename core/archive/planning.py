@@ -23,22 +23,23 @@ class Search:
     labels: tuple[int, ...]
 
 
-def plan_searches(places: np.ndarray, targets: Sequence[Sequence[dt.date]], tolerance_days: int) -> list[Search]:
+def plan_searches(bounds: np.ndarray, targets: Sequence[Sequence[dt.date]], tolerance_days: int) -> list[Search]:
     """The searches that together cover every target date of every label.
 
-    `places` is (n, 2) longitude and latitude, `targets` the dates of each label. A label is in several searches when
-    its dates lie far apart. Searches come by cell from the south-west, then by time.
+    `bounds` is (n, 4) west, south, east, north in degrees, `targets` the dates of each label. A label is in several
+    searches when its dates lie far apart. Searches come by cell from the south-west, then by time.
     """
     cells: dict[tuple[int, int], list[int]] = {}
-    for number, (column, row) in enumerate(np.floor(places / CELL_DEG).astype(int).tolist()):
+    middles = (bounds[:, :2] + bounds[:, 2:]) / 2
+    for number, (column, row) in enumerate(np.floor(middles / CELL_DEG).astype(int).tolist()):
         cells.setdefault((row, column), []).append(number)
     tolerance = dt.timedelta(days=tolerance_days)
     searches = []
     for _, members in sorted(cells.items()):
         spans = ((date - tolerance, date + tolerance, number) for number in members for date in targets[number])
         for first, last, numbers in _joined(spans):
-            west, south = places[list(numbers)].min(axis=0)
-            east, north = places[list(numbers)].max(axis=0)
+            west, south = bounds[list(numbers), :2].min(axis=0)
+            east, north = bounds[list(numbers), 2:].max(axis=0)
             searches.append(Search(shapely.box(west, south, east, north), first, last, numbers))
     return searches
 

@@ -15,6 +15,7 @@ from rasterio.io import MemoryFile
 from ..contract.classes import IGNORE_VALUE
 from ..contract.dataset import IMAGE_FOLDER, LABEL_FOLDER, InputSpec
 from ..contract.jobs import CreateChipsJob
+from ..files import PART
 from ..imagery.footprint import footprint_4326
 from ..imagery.grid import Grid
 from ..imagery.masks import clear_percent
@@ -120,7 +121,7 @@ def _without_masked(one: InputPixels, nodata: Optional[float]) -> tuple[np.ndarr
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Two workers of a cluster may write the same chip, so each writes a file of its own and renames it."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART}")
     try:
         part.write_bytes(content)
         os.replace(part, path)

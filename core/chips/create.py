@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 
+from ..archive.access import Credentials
 from ..contract.dataset import (
     DATASET_FILE,
     IMAGE_FOLDER,
@@ -25,13 +25,15 @@ from ..contract.dataset import (
     DatasetSpec,
 )
 from ..contract.errors import DISK, InstaGeoError
-from ..contract.jobs import CreateChipsJob
+from ..contract.jobs import STAC, CreateChipsJob
 from ..contract.serial import from_plain, to_json
 from ..contract.version import SOFTWARE
 from ..files import PART, check_writable, failures_named, remove
 from ..reporting import Reporter
+from .archive_chips import retry_names
 from .creation_report import write_report
 from .fingerprint import differences, parameters_of
+from .from_archive import SEARCH_FILE, ArchiveSession, prepare_archive
 from .from_rasters import prepare_rasters
 from .index import ChipRow, SkippedRow, read_index, write_index
 from .ledger import LEDGER_FILE, Ledger, Outcome
@@ -39,7 +41,9 @@ from .prepare import Preparation, lost_between
 from .vectors import read_layer
 
 
-def create_chips(job: CreateChipsJob, reporter: Reporter) -> dict[str, Any]:
+def create_chips(
+    job: CreateChipsJob, reporter: Reporter, secrets: Optional[Mapping[str, str]] = None
+) -> dict[str, Any]:
     """Make the dataset; returns OUTPUT, INDEX, CHIP_COUNT, SKIPPED_COUNT and, when asked for, REPORT.
 
     A finished dataset of the same parameters and inputs is returned as it is, without reading imagery; a broken run
@@ -47,7 +51,9 @@ def create_chips(job: CreateChipsJob, reporter: Reporter) -> dict[str, Any]:
     parameters, and when no chip comes about.
     """
     output = Path(job.output)
-    layer = read_layer(job.labels, job.labels_layer, job.class_field, "INPUT") if job.labels else None
+    layer = None
+    if job.labels:
+        layer = read_layer(job.labels, job.labels_layer, job.class_field, "INPUT", job.date_field)
     area = read_layer(job.area, "", "", "AREA") if job.area else None
     parameters = parameters_of(job, layer, area)
     if _is_finished(output, parameters):
@@ -56,9 +62,22 @@ def create_chips(job: CreateChipsJob, reporter: Reporter) -> dict[str, Any]:
     check_writable(output)
     if job.report:
         check_writable(job.report)
-    with ExitStack() as stack, failures_named(output):
-        preparation = prepare_rasters(job, layer, area, reporter, stack)
-        _build(job, preparation, parameters, reporter)
+    folder = output.with_name(output.name + PART)
+    ledger = Ledger(folder, parameters)
+    if not ledger.matches():
+        remove(folder)
+    with failures_named(output):
+        try:
+            if job.source == STAC:
+                session = ArchiveSession(Credentials(job.archive.catalog, secrets or {}), folder)
+                preparation = prepare_archive(job, layer, area, reporter, session)
+            else:
+                preparation = prepare_rasters(job, layer, area, reporter)
+        except BaseException:
+            if not ledger.matches():
+                remove(folder)
+            raise
+        _build(job, preparation, ledger, reporter)
     reporter.artifact("OUTPUT", str(output))
     return _results(job, output, reporter)
 
@@ -89,14 +108,10 @@ def _is_finished(output: Path, parameters: dict[str, Any]) -> bool:
     return True
 
 
-def _build(job: CreateChipsJob, preparation: Preparation, parameters: dict[str, Any], reporter: Reporter) -> None:
-    output = Path(job.output)
-    folder = output.with_name(output.name + PART)
-    if not Ledger(folder, parameters).matches():
-        remove(folder)
+def _build(job: CreateChipsJob, preparation: Preparation, ledger: Ledger, reporter: Reporter) -> None:
+    output, folder = Path(job.output), ledger.folder
     for name in (IMAGE_FOLDER, *([LABEL_FOLDER] if preparation.labels.given else [])):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(folder, parameters)
     try:
         with ledger:
             if ledger.outcomes:
@@ -113,9 +128,11 @@ def _build(job: CreateChipsJob, preparation: Preparation, parameters: dict[str, 
     counts = _counts(preparation, outcomes)
     _tell(preparation, chips, skipped, counts, reporter)
     reporter.progress(0.96, "Writing the index")
-    _write_truth(folder, _spec(job, preparation, parameters, counts), chips, skipped)
+    _write_truth(folder, _spec(job, preparation, ledger.parameters, counts), chips, skipped)
     if output.is_dir():
         output.rmdir()  # an empty folder made for the output; not every system renames onto one
+    for leftover in (folder / SEARCH_FILE, *folder.glob(f"*/.*{PART}*")):
+        remove(leftover)
     os.replace(folder, output)
     remove(output / LEDGER_FILE)
 
@@ -136,6 +153,7 @@ def _make_all(preparation: Preparation, folder: Path, ledger: Ledger, reporter: 
     waiting = {candidate.name for candidate in preparation.candidates}
     total = len(waiting)
     waiting -= {name for name in waiting if _is_done(ledger, name, folder)}
+    waiting |= retry_names(ledger.outcomes) & {candidate.name for candidate in preparation.candidates}
     for outcome in preparation.production.produce(folder, lambda name: name not in waiting, reporter):
         ledger.add(outcome)
         waiting.discard(outcome.name)
@@ -218,7 +236,7 @@ def _no_chips(skipped: Sequence[SkippedRow]) -> InstaGeoError:
 
 
 def _spec(
-    job: CreateChipsJob, preparation: Preparation, parameters: dict[str, Any], counts: dict[str, int]
+    job: CreateChipsJob, preparation: Preparation, parameters: Mapping[str, Any], counts: dict[str, int]
 ) -> DatasetSpec:
     grid = preparation.scenes[0].grid
     return DatasetSpec(
@@ -228,7 +246,7 @@ def _spec(
         chip_size=job.chip_size,
         resolution=grid.resolution,
         resolution_unit=grid.resolution_unit,
-        parameters=parameters,
+        parameters=dict(parameters),
         sources=preparation.sources,
         software=SOFTWARE,
         counts=counts,

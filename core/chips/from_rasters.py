@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
@@ -12,13 +11,14 @@ import numpy as np
 import pyproj
 import shapely
 
+from ..contract.classes import ClassTable
 from ..contract.dataset import InputSpec
 from ..contract.errors import InstaGeoError
 from ..contract.jobs import CreateChipsJob
 from ..contract.sensors import CUSTOM
 from ..imagery.encoding import Encoding
 from ..imagery.footprint import footprint_4326
-from ..imagery.rasters import crs_text
+from ..imagery.rasters import RasterInfo, crs_text
 from ..imagery.reading import SceneReader, no_nodata_error
 from ..imagery.resampling import regrid
 from ..imagery.scene_table import scenes_from_table
@@ -38,9 +38,9 @@ from .vectors import LabelFeatures, Layer, extent_text, label_features, skipped_
 
 
 def prepare_rasters(
-    job: CreateChipsJob, layer: Optional[Layer], area: Optional[Layer], reporter: Reporter, stack: ExitStack
+    job: CreateChipsJob, layer: Optional[Layer], area: Optional[Layer], reporter: Reporter
 ) -> Preparation:
-    """Read headers and labels and plan the chips of every scene. `stack` closes the label rasters it opens.
+    """Read headers and labels and plan the chips of every scene.
 
     Raises `InstaGeoError` for anything that would stop the job later.
     """
@@ -49,7 +49,7 @@ def prepare_rasters(
     encoding = Encoding(imagery.dtype, imagery.nodata, job.scale, job.offset)
     _check_encoding(job, imagery, encoding)
     reporter.progress(0.02, "Reading the labels")
-    labels, on_scenes = _labels(job, layer, imagery, reporter, stack)
+    labels, on_scenes = _labels(job, layer, imagery, reporter)
     planned: list[PlannedScene] = []
     taken: list[str] = []
     for scene, on_scene in zip(imagery.scenes, on_scenes):
@@ -123,7 +123,7 @@ def _check_padding(encoding: Encoding, planned: Sequence[PlannedScene]) -> None:
 
 
 def _labels(
-    job: CreateChipsJob, layer: Optional[Layer], imagery: Imagery, reporter: Reporter, stack: ExitStack
+    job: CreateChipsJob, layer: Optional[Layer], imagery: Imagery, reporter: Reporter
 ) -> tuple[Labels, list[SceneLabels]]:
     if layer is not None:
         return _vector_labels(job, layer, imagery, reporter)
@@ -133,18 +133,15 @@ def _labels(
             "Leave it empty; values of LABEL_RASTERS are mapped with LABEL_VALUES.",
         )
     if job.label_rasters:
-        return _raster_labels(job, imagery, reporter, stack)
+        return _raster_labels(job, imagery, reporter)
     return Labels(job.class_table, False), [NoLabels() for _ in imagery.scenes]
 
 
 def _vector_labels(
     job: CreateChipsJob, layer: Layer, imagery: Imagery, reporter: Reporter
 ) -> tuple[Labels, list[SceneLabels]]:
-    features = label_features(layer, job.class_field)
-    check_background(features, job.background)
-    table = vector_table(features.sources, features.numeric, job.class_table)
-    numbered = not job.class_table.entries and not features.numeric
-    values = class_values(features.sources, table)
+    classes = vector_classes(job, layer)
+    features, values, table = classes.features, classes.values, classes.table
     rule = BurnRule(job.all_touched, job.point_radius, job.background)
     scenes = []
     for scene in imagery.scenes:
@@ -159,9 +156,42 @@ def _vector_labels(
         skipped += skipped_labels(features.geometries[lost], features.fids[lost], reason, features.crs)
     if features.repaired:
         reporter.log(f"{features.repaired} invalid polygon(s) repaired.", "warning")
-    table = with_background(table, job.background, numbered)
     lost_numbers = frozenset(np.flatnonzero(~painting).tolist())
     return Labels(table, True, features, skipped, lost_numbers), list(scenes)
+
+
+@dataclass(frozen=True)
+class VectorClasses:
+    """Usable label features, their class values (n,) and the class table."""
+
+    features: LabelFeatures
+    values: np.ndarray
+    table: ClassTable
+
+
+def vector_classes(job: CreateChipsJob, layer: Layer) -> VectorClasses:
+    """The classes of label features; raises `InstaGeoError` for labels that cannot be used."""
+    features = label_features(layer, job.class_field)
+    check_background(features, job.background)
+    table = vector_table(features.sources, features.numeric, job.class_table)
+    numbered = not job.class_table.entries and not features.numeric
+    return VectorClasses(
+        features, class_values(features.sources, table), with_background(table, job.background, numbered)
+    )
+
+
+def raster_classes(job: CreateChipsJob, reporter: Reporter) -> tuple[list[RasterInfo], dict[int, int], ClassTable]:
+    """Label rasters, class values by raster value, and the class table; raises `InstaGeoError`."""
+    if job.placement == "centred":
+        raise InstaGeoError(
+            "PLACEMENT is centred, but raster labels have no centres.", "Choose grid or dense, or use vector labels."
+        )
+    infos = label_rasters.inspect_labels(job.label_rasters)
+    mapping = parse_label_values(job.label_values)
+    present = list(mapping) or label_rasters.values_present(infos, reporter)
+    table = raster_table(present, mapping, job.class_table, label_rasters.style_of(infos, present))
+    values = {int(entry.source): entry.value for entry in table.entries if entry.source.lstrip("-").isdecimal()}
+    return infos, values, table
 
 
 def _miss(features: LabelFeatures, scenes: Sequence[Scene]) -> InstaGeoError:
@@ -180,26 +210,16 @@ def _miss(features: LabelFeatures, scenes: Sequence[Scene]) -> InstaGeoError:
     )
 
 
-def _raster_labels(
-    job: CreateChipsJob, imagery: Imagery, reporter: Reporter, stack: ExitStack
-) -> tuple[Labels, list[SceneLabels]]:
-    if job.placement == "centred":
-        raise InstaGeoError(
-            "PLACEMENT is centred, but raster labels have no centres.", "Choose grid or dense, or use vector labels."
-        )
-    infos = label_rasters.inspect_labels(job.label_rasters)
-    mapping = parse_label_values(job.label_values)
-    present = list(mapping) or label_rasters.values_present(infos, reporter)
-    table = raster_table(present, mapping, job.class_table, label_rasters.style_of(infos, present))
-    sources = {int(entry.source): entry.value for entry in table.entries if entry.source.lstrip("-").isdecimal()}
-    placed = [label_rasters.place(infos, scene) for scene in imagery.scenes]
+def _raster_labels(job: CreateChipsJob, imagery: Imagery, reporter: Reporter) -> tuple[Labels, list[SceneLabels]]:
+    infos, sources, table = raster_classes(job, reporter)
+    placed = [label_rasters.place(infos, scene.name, scene.grid, scene.resampled) for scene in imagery.scenes]
     used = {p.info.path for on_scene in placed for p in on_scene}
     outside = [info for info in infos if info.path not in used]
     skipped = [SkippedRow(OUTSIDE_IMAGERY, info.path, 1, footprint_4326(info.grid)) for info in outside]
     if not used:
         raise _rasters_miss(imagery.scenes, outside[0].path, footprint_4326(outside[0].grid))
     scenes: list[SceneLabels] = [
-        label_rasters.RasterLabels(scene, on_scene, sources, job.resampling, stack)
+        label_rasters.RasterLabels(scene.grid, on_scene, sources, job.resampling)
         for scene, on_scene in zip(imagery.scenes, placed)
     ]
     return Labels(table, True, skipped=skipped), scenes

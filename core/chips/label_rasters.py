@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 from rasterio.windows import Window
@@ -19,7 +19,6 @@ from ..imagery.footprint import footprint_4326
 from ..imagery.grid import Grid
 from ..imagery.rasters import SAME_PIXEL, RasterInfo, describe_grid, inspect_rasters, open_raster, pixel_offset
 from ..imagery.reading import inner_slices, inner_window, open_on_grid
-from ..imagery.scenes import Scene
 from ..reporting import Reporter
 from .labels import Burned
 from .placement import Cell
@@ -49,30 +48,28 @@ def inspect_labels(paths: Sequence[str]) -> list[RasterInfo]:
     return infos
 
 
-def place(infos: Sequence[RasterInfo], scene: Scene) -> list[PlacedRaster]:
-    """The label rasters that lie on `scene`.
+def place(infos: Sequence[RasterInfo], name: str, grid: Grid, warp: bool) -> list[PlacedRaster]:
+    """The label rasters that lie on `grid`, that of the scene `name`.
 
-    Raises `InstaGeoError` for one that does but whose pixels are not the scene's, unless the scene is resampled.
+    Raises `InstaGeoError` for one that does but whose pixels are not the grid's, unless they may be warped.
     """
     problems = Problems("LABEL_RASTERS", "Warp the labels to the imagery's grid (nearest neighbour), or give CRS.")
     placed = []
-    outline = footprint_4326(scene.grid)
+    outline = footprint_4326(grid)
     for info in infos:
-        offset = None if scene.resampled else pixel_offset(scene.grid, info.grid)
-        if offset is None:
-            if not footprint_4326(info.grid).intersection(outline).area > 0:
-                continue
-            if scene.resampled:
-                placed.append(PlacedRaster(info, 0, 0, warped=True))
-                continue
-        elif not _overlaps(scene.grid, info.grid, offset):
+        offset = pixel_offset(grid, info.grid)
+        if offset is not None and max(abs(shift - round(shift)) for shift in offset) <= SAME_PIXEL:
+            if _overlaps(grid, info.grid, offset):
+                placed.append(PlacedRaster(info, round(offset[0]), round(offset[1])))
             continue
-        elif max(abs(shift - round(shift)) for shift in offset) <= SAME_PIXEL:
-            placed.append(PlacedRaster(info, round(offset[0]), round(offset[1])))
+        if not footprint_4326(info.grid).intersection(outline).area > 0:
+            continue
+        if warp:
+            placed.append(PlacedRaster(info, 0, 0, warped=True))
             continue
         problems.add(
             f"{info.path} is on the grid {describe_grid(info.grid)}; expected pixels that coincide with those of "
-            f"scene '{scene.name}': {describe_grid(scene.grid)}."
+            f"scene '{name}': {describe_grid(grid)}."
         )
     problems.raise_if_any()
     return placed
@@ -155,20 +152,12 @@ def category_names(path: str) -> list[str]:
 class RasterLabels:
     """Label rasters on one scene; `mapping` is raster value to class value, all else is ignored."""
 
-    def __init__(
-        self, scene: Scene, placed: Sequence[PlacedRaster], mapping: dict[int, int], resampling: str, stack: ExitStack
-    ) -> None:
-        self._grid = scene.grid
+    def __init__(self, grid: Grid, placed: Sequence[PlacedRaster], mapping: dict[int, int], resampling: str) -> None:
+        self._grid = grid
         self._placed = placed
         self._sources = np.array(sorted(mapping), dtype=np.int64)
         self._values = np.array([mapping[source] for source in sorted(mapping)], dtype=np.int16)
-        rule = "mode" if resampling == "mode" else "nearest"
-        self._open: list[Any] = [
-            open_on_grid(p.info.path, scene.grid, rule, _outside(p.info), stack)
-            if p.warped
-            else stack.enter_context(open_raster(p.info.path))
-            for p in placed
-        ]
+        self._rule = "mode" if resampling == "mode" else "nearest"
 
     def members(self, cells: Sequence[Cell]) -> Optional[list[np.ndarray]]:
         return None
@@ -180,13 +169,13 @@ class RasterLabels:
         shape = (int(window.height), int(window.width))
         pixels = np.full(shape, IGNORE_VALUE, dtype=np.int16)
         conflict = np.zeros(shape, dtype=bool)
-        for placed, raster in zip(self._placed, self._open):
+        for placed in self._placed:
             moved = Window(window.col_off - placed.col, window.row_off - placed.row, window.width, window.height)
-            inner = inner_window(moved, Grid(self._grid.crs, self._grid.transform, raster.width, raster.height))
+            inner = inner_window(moved, self._grid if placed.warped else placed.info.grid)
             if inner is None:
                 continue
             rows, cols = inner_slices(moved, inner)
-            found = self._classes(raster.read(1, window=inner), placed.info)
+            found = self._classes(self._read(placed, inner), placed.info)
             before = pixels[rows, cols]
             conflict[rows, cols] |= (before != IGNORE_VALUE) & (found != IGNORE_VALUE) & (before != found)
             pixels[rows, cols] = np.where(found != IGNORE_VALUE, found, before)
@@ -194,6 +183,17 @@ class RasterLabels:
         conflict &= on_scene
         pixels[conflict | ~on_scene] = IGNORE_VALUE
         return Burned(pixels, int(np.count_nonzero(pixels != IGNORE_VALUE)), int(np.count_nonzero(conflict)))
+
+    def _read(self, placed: PlacedRaster, window: Window) -> np.ndarray:
+        """Opened for each window, since chips may be made by several threads or processes."""
+        path = placed.info.path
+        with ExitStack() as stack:
+            if placed.warped:
+                raster = open_on_grid(path, self._grid, self._rule, _outside(placed.info), stack)
+            else:
+                raster = stack.enter_context(open_raster(path))
+            pixels: np.ndarray = raster.read(1, window=window)
+        return pixels
 
     def _on_scene(self, window: Window) -> np.ndarray:
         """A label raster may reach beyond the scene, where there is no imagery to learn from."""

@@ -36,6 +36,8 @@ class Ledger:
     """Outcomes by candidate name, one JSON line each after its files are complete. Used in a `with` block."""
 
     def __init__(self, folder: Path, parameters: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.parameters = parameters
         self._path = folder / LEDGER_FILE
         self._header = {"software": SOFTWARE, "parameters": parameters}
         self.outcomes: dict[str, Outcome] = {}

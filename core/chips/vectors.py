@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,13 @@ import pyproj
 import shapely
 
 from ..contract.errors import InstaGeoError
+from ..imagery.footprint import cut_at_antimeridian
 from .index import SkippedRow
 
 POINT_TYPES = ("Point", "MultiPoint")
 POLYGON_TYPES = ("Polygon", "MultiPolygon")
 _POLYGON_IDS = (3, 6)  # of shapely.get_type_id
+_EDGE_PIECES = 20  # a straight edge of a projected CRS is curved in degrees
 NO_CLASS = "no class (NULL)"
 NO_GEOMETRY = "no valid geometry"
 
@@ -43,15 +48,22 @@ class LabelFeatures:
     def __len__(self) -> int:
         return len(self.geometries)
 
+    def subset(self, numbers: np.ndarray) -> LabelFeatures:
+        """Only the features `numbers`; what was left out before stays with the whole."""
+        chosen = (self.geometries[numbers], self.sources[numbers], self.fids[numbers])
+        return LabelFeatures(*chosen, self.crs, self.numeric, self.unclassed, (), 0)
+
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer as read: `values` is the class field, None without one."""
+    """A layer as read: `values` is the class field, None without one; `dates` the date field as text by fid, "" for
+    NULL, empty without one."""
 
     geometries: np.ndarray
     values: Any
     fids: np.ndarray
     crs: pyproj.CRS
+    dates: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     def digest(self) -> str:
         """SHA-256 of CRS, geometries and values, so that the same content is the same under any file name."""
@@ -60,11 +72,13 @@ class Layer:
             summary.update(b"-" if geometry is None else geometry)
         for value in [] if self.values is None else self.values:
             summary.update(repr(value.item() if isinstance(value, np.generic) else value).encode())
+        for fid, date in self.dates.items():
+            summary.update(f"{fid} {date}".encode())
         return f"sha256:{summary.hexdigest()}"
 
 
-def read_layer(path: str, layer: str, field: str, parameter: str) -> Layer:
-    """Read a vector layer (2D) with one field, or with none when `field` is empty.
+def read_layer(path: str, layer: str, field: str, parameter: str, date_field: str = "") -> Layer:
+    """Read a vector layer (2D) with its class field, or with none when `field` is empty, and its date field, if any.
 
     `parameter` names it in messages. Raises `InstaGeoError` for a file that is no vector layer, an unknown layer or
     field, and a layer without geometries or CRS.
@@ -74,9 +88,10 @@ def read_layer(path: str, layer: str, field: str, parameter: str) -> Layer:
         raise InstaGeoError(f"{parameter}: {path} has no layer '{layer}'; it has {', '.join(known)}.")
     name = layer or known[0]
     fields = list(pyogrio.read_info(path, layer=name)["fields"])
-    if field and field not in fields:
-        listed = ", ".join(map(str, fields)) or "none"
-        raise InstaGeoError(f"CLASS_FIELD: {path} has no field '{field}'; its fields are: {listed}.")
+    listed = ", ".join(map(str, fields)) or "none"
+    for public, wanted in (("CLASS_FIELD", field), ("DATE_FIELD", date_field)):
+        if wanted and wanted not in fields:
+            raise InstaGeoError(f"{public}: {path} has no field '{wanted}'; its fields are: {listed}.")
     try:
         meta, fids, wkb, values = pyogrio.raw.read(
             path, layer=name, columns=[field] if field else [], force_2d=True, return_fids=True
@@ -91,7 +106,24 @@ def read_layer(path: str, layer: str, field: str, parameter: str) -> Layer:
             "Set the layer's CRS with 'Assign projection'.",
         )
     crs = pyproj.CRS.from_user_input(meta["crs"])
-    return Layer(shapely.from_wkb(wkb, on_invalid="ignore"), values[0] if field else None, fids, crs)
+    dates = _dates(path, name, date_field) if date_field else {}
+    return Layer(shapely.from_wkb(wkb, on_invalid="ignore"), values[0] if field else None, fids, crs, dates)
+
+
+def _dates(path: str, layer: str, field: str) -> dict[int, str]:
+    """A field as text by fid, dates in ISO form, "" for NULL; whole numbers such as 20220608 without a fraction."""
+    _, fids, _, values = pyogrio.raw.read(
+        path, layer=layer, columns=[field], read_geometry=False, return_fids=True, datetime_as_string=True
+    )
+    return {int(fid): _date_text(value) for fid, value in zip(fids, values[0])}
+
+
+def _date_text(value: Any) -> str:
+    if value is None or str(value) in ("nan", "NaT", "None"):
+        return ""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def _layers(path: str, parameter: str) -> list[str]:
@@ -207,11 +239,32 @@ def transform(geometries: np.ndarray, source: pyproj.CRS, target: pyproj.CRS) ->
     """Geometries with their vertices in another CRS; coordinates outside its domain become infinite."""
     if source == target:
         return geometries
-    transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
+    transformer = _transformer(source, target)
     moved: np.ndarray = shapely.transform(
         geometries, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
     )
     return moved
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: pyproj.CRS, target: pyproj.CRS) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(source, target, always_xy=True)
+
+
+def area_outlines(layer: Layer) -> list[shapely.Geometry]:
+    """The polygons of a layer in EPSG:4326, cut at the antimeridian; holes count as ground.
+
+    Raises `InstaGeoError` when there is none.
+    """
+    to_degrees = _transformer(layer.crs, pyproj.CRS("EPSG:4326"))
+    parts = [p for p in shapely.get_parts(layer.geometries) if p is not None and p.geom_type == "Polygon"]
+    edges = [shapely.get_coordinates(shapely.segmentize(p.exterior, p.length / _EDGE_PIECES)) for p in parts if p]
+    rings = [np.column_stack(to_degrees.transform(*edge[:-1].T)) for edge in edges]
+    outlines = [cut_at_antimeridian(ring) for ring in rings if np.isfinite(ring).all()]
+    found = [outline for outline in outlines if not outline.is_empty]
+    if not found:
+        raise InstaGeoError("AREA holds no polygon whose place is known.", "Choose a layer of polygons, or an extent.")
+    return found
 
 
 def extent_text(bounds: np.ndarray, crs: pyproj.CRS) -> str:

@@ -22,7 +22,7 @@ from .masks import decode_mask
 from .rasters import open_raster, read_failure
 from .scenes import BandRef, Scene
 
-_WARP_ERROR = 0.001  # source pixels; GDAL's default of 0.125 picks a wrong neighbour now and then
+WARP_ERROR = 0.001  # source pixels; GDAL's default of 0.125 picks a wrong neighbour now and then
 
 
 def inner_window(window: Window, grid: Grid) -> Optional[Window]:
@@ -51,7 +51,7 @@ def open_on_grid(path: str, grid: Grid, resampling: str, nodata: Optional[float]
         resampling=Resampling[resampling],
         src_nodata=nodata,
         nodata=nodata,
-        tolerance=_WARP_ERROR,
+        tolerance=WARP_ERROR,
     )
     return stack.enter_context(warped)
 
