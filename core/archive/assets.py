@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
 import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -27,6 +28,7 @@ from ..imagery.reading import WARP_ERROR, inner_slices, inner_window
 from .access import Access, ReadFailure
 from .remote import RemoteFile, RemoteStream, Span
 
+T = TypeVar("T")
 FETCHING_THREADS = 16  # requests at a time: servers answer late, so that many wait at once
 _KERNEL_PX = 3  # source pixels beyond the edge that resampling looks at
 _ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_CACHEMAX": 64}
@@ -43,88 +45,87 @@ class Asset:
         self._raster: DatasetReader | None = None
         self._failure: Exception | None = None
         self._blocks: dict[tuple[int, int, int], Span | None] = {}
+        # rasterio keeps what belongs to an opener in context variables: opened, read and closed must be in one context.
+        self._context = contextvars.copy_context()
 
     def close(self) -> None:
-        with self._lock:
-            if self._raster is not None:
-                self._raster.close()
-                self._raster = None
-            self._failure = ReadFailure("the run has ended")
-            if self._remote is not None:
-                self._remote.close()
+        self._alone(self._close)
 
     @property
     def grid(self) -> Grid:
         """Raises, as all methods, `ReadFailure` when the file cannot be read."""
-        with self._lock:
-            return grid_of(self._opened())
+        return self._alone(lambda: grid_of(self._opened()))
 
     @property
     def nodata(self) -> float | None:
-        with self._lock:
-            found: float | None = self._opened().nodata
-            return found
+        found: float | None = self._alone(lambda: self._opened().nodata)
+        return found
+
+    def levels(self) -> list[int]:
+        """By how much each overview is coarser than the file, finest first."""
+        return self._alone(lambda: [int(factor) for factor in self._opened().overviews(1)])
 
     def prefetch(self, windows: Iterable[Window], pool: Executor, level: int = 0) -> None:
         """Begin to fetch the blocks of windows in the pixels of the file, or of its overview `level` (from 1)."""
         if self._remote is None:
             return
-        with self._lock:
-            spans = {span for window in windows for span in self._spans(window, level)}
+        spans = self._alone(lambda: {span for window in windows for span in self._spans(window, level)})
         self._remote.prefetch(sorted(spans), pool)
 
     def needed(self, grid: Grid) -> Window | None:
         """What `read` reads of the file for `grid`; None when it has nothing there."""
         own = self.grid
         if _scale(own, grid) is not None:
-            window = _covering(own, grid)
-        else:
-            west, south, east, north = transform_bounds(grid.crs, own.crs, *grid.bounds, densify_pts=21)
-            corners = [~own.transform * corner for corner in ((west, north), (east, south))]
-            (left, top), (right, bottom) = corners
-            col, row = math.floor(left) - _KERNEL_PX, math.floor(top) - _KERNEL_PX
-            window = Window(col, row, math.ceil(right) + _KERNEL_PX - col, math.ceil(bottom) + _KERNEL_PX - row)
-        return inner_window(window, own)
+            return inner_window(_covering(own, grid), own)
+        west, south, east, north = transform_bounds(grid.crs, own.crs, *grid.bounds, densify_pts=21)
+        (left, top), (right, bottom) = (~own.transform * corner for corner in ((west, north), (east, south)))
+        col, row = math.floor(left) - _KERNEL_PX, math.floor(top) - _KERNEL_PX
+        size = math.ceil(right) + _KERNEL_PX - col, math.ceil(bottom) + _KERNEL_PX - row
+        return inner_window(Window(col, row, *size), own)
 
     def read(self, grid: Grid, resampling: str, fill: float) -> np.ndarray:
         """(H, W) pixels on `grid`, `fill` where the file has none, in the file's type (float32 where `fill` is NaN).
 
         Where the pixels of both coincide, or those of `grid` divide the file's evenly, nothing is resampled.
         """
-        with self._lock, rasterio.Env(**_ENVIRONMENT):
-            raster = self._opened()
-            own = grid_of(raster)
-            try:
-                scale = _scale(own, grid)
-                if scale is not None:
-                    return _read_even(raster, own, grid, scale, fill)
-                return _read_warped(raster, grid, resampling, fill)
-            except RasterioError as error:
-                raise self._named(error) from error
-
-    def levels(self) -> list[int]:
-        """By how much each overview is coarser than the file, finest first."""
-        with self._lock:
-            return [int(factor) for factor in self._opened().overviews(1)]
+        return self._alone(lambda: self._read(grid, resampling, fill))
 
     def read_coarse(self, window: Window, factor: int) -> np.ndarray:
         """A window, in the file's own pixels, read from the overview that is `factor` times coarser (1: the file)."""
+        shape = (math.ceil(window.height / factor), math.ceil(window.width / factor))
+        found: np.ndarray = self._alone(lambda: self._opened().read(1, window=window, out_shape=shape))
+        return found
+
+    def _alone(self, action: Callable[[], T]) -> T:
+        """Do something with the file, with GDAL's failures named."""
         with self._lock, rasterio.Env(**_ENVIRONMENT):
-            raster = self._opened()
-            shape = (math.ceil(window.height / factor), math.ceil(window.width / factor))
             try:
-                found: np.ndarray = raster.read(1, window=window, out_shape=shape)
+                return self._context.run(action)
             except RasterioError as error:
                 raise self._named(error) from error
-            return found
+
+    def _close(self) -> None:
+        if self._raster is not None:
+            self._raster.close()
+            self._raster = None
+        self._failure = ReadFailure("the run has ended")
+        if self._remote is not None:
+            self._remote.close()
+
+    def _read(self, grid: Grid, resampling: str, fill: float) -> np.ndarray:
+        raster = self._opened()
+        own = grid_of(raster)
+        scale = _scale(own, grid)
+        if scale is not None:
+            return _read_even(raster, own, grid, scale, fill)
+        return _read_warped(raster, grid, resampling, fill)
 
     def _opened(self) -> DatasetReader:
         if self._failure is not None:
             raise self._failure
         if self._raster is None:
             try:
-                with rasterio.Env(**_ENVIRONMENT):
-                    self._raster = self._open()
+                self._raster = self._open()
                 if self._raster.crs is None:
                     raise ReadFailure(f"{self.href.partition('?')[0]}: it has no CRS")
             except RasterioError as error:
