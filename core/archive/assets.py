@@ -7,7 +7,7 @@ import math
 import threading
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,9 +26,10 @@ from ..imagery.grid import Grid, grid_of
 from ..imagery.rasters import SAME_PIXEL, read_failure
 from ..imagery.reading import WARP_ERROR, inner_slices, inner_window
 from .access import Access, ReadFailure
-from .remote import RemoteFile, RemoteStream, Span
+from .remote import CLOSED, RemoteFile, RemoteStream, Span
 
 T = TypeVar("T")
+OPENING_THREADS = 8
 FETCHING_THREADS = 16  # requests at a time: servers answer late, so that many wait at once
 _KERNEL_PX = 3  # source pixels beyond the edge that resampling looks at
 _ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_CACHEMAX": 64}
@@ -44,6 +45,7 @@ class Asset:
         self._streams: list[RemoteStream] = []
         self._raster: DatasetReader | None = None
         self._failure: Exception | None = None
+        self._announced: list[Future[None]] = []
         self._blocks: dict[tuple[int, int, int], Span | None] = {}
         # rasterio keeps what belongs to an opener in context variables: opened, read and closed must be in one context.
         self._context = contextvars.copy_context()
@@ -64,6 +66,16 @@ class Asset:
     def levels(self) -> list[int]:
         """By how much each overview is coarser than the file, finest first."""
         return self._alone(lambda: [int(factor) for factor in self._opened().overviews(1)])
+
+    def announce(self, prefetching: Future[None]) -> None:
+        """`prefetch` is about to be called: reading waits for it, so that it asks for whole blocks and not for what
+        GDAL happens to want first."""
+        self._announced.append(prefetching)
+
+    def _await_announced(self) -> None:
+        waiting = list(self._announced)
+        wait(waiting)
+        self._announced = [one for one in self._announced if one not in waiting]
 
     def prefetch(self, windows: Iterable[Window], pool: Executor, level: int = 0) -> None:
         """Begin to fetch the blocks of windows in the pixels of the file, or of its overview `level` (from 1)."""
@@ -88,10 +100,12 @@ class Asset:
 
         Where the pixels of both coincide, or those of `grid` divide the file's evenly, nothing is resampled.
         """
+        self._await_announced()
         return self._alone(lambda: self._read(grid, resampling, fill))
 
     def read_coarse(self, window: Window, factor: int) -> np.ndarray:
         """A window, in the file's own pixels, read from the overview that is `factor` times coarser (1: the file)."""
+        self._await_announced()
         shape = (math.ceil(window.height / factor), math.ceil(window.width / factor))
         found: np.ndarray = self._alone(lambda: self._opened().read(1, window=window, out_shape=shape))
         return found
@@ -108,7 +122,7 @@ class Asset:
         if self._raster is not None:
             self._raster.close()
             self._raster = None
-        self._failure = ReadFailure("the run has ended")
+        self._failure = ReadFailure(CLOSED)
         if self._remote is not None:
             self._remote.close()
 
@@ -262,16 +276,23 @@ class AssetStore:
         self._spool = spool
         self._lock = threading.Lock()
         self._assets: dict[str, Asset] = {}
+        self._closed = False
         self.pool = ThreadPoolExecutor(FETCHING_THREADS, thread_name_prefix="instageo-fetch")
+        # Opening waits for its turn at a file; what it waits for is fetched by the others, which wait for nobody.
+        self.openers = ThreadPoolExecutor(OPENING_THREADS, thread_name_prefix="instageo-open")
 
     def __enter__(self) -> AssetStore:
         self._spool.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.openers, self.pool):
+            pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._closed = True
         self.release(list(self._assets))
-        self.pool.shutdown(wait=True)
+        for pool in (self.openers, self.pool):
+            pool.shutdown(wait=True)
         for leftover in self._spool.iterdir():
             leftover.unlink()
         with suppress(OSError):
@@ -280,6 +301,8 @@ class AssetStore:
     def asset(self, href: str) -> Asset:
         """The file at `href`: a URL, a path, or anything GDAL opens."""
         with self._lock:
+            if self._closed:
+                raise ReadFailure(CLOSED)
             if href not in self._assets:
                 self._assets[href] = Asset(href, self._remote(href))
             return self._assets[href]

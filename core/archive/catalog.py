@@ -96,7 +96,7 @@ def _identified(credentials: Credentials) -> Callable[[requests.Request], reques
     """Gives credentials to the catalogue they are for."""
 
     def modify(request: requests.Request) -> requests.Request:
-        if credentials.may_know(request.url):
+        if credentials.may_know(str(request.url)):
             request.headers = {**(request.headers or {}), **credentials.headers}
             request.auth = credentials.login or request.auth
         return request

@@ -139,7 +139,9 @@ class InputReader:
             self._prefetch(href, grids)
 
     def _prefetch(self, href: str, grids: Sequence[Grid], coarse: bool = False) -> None:
-        self._store.pool.submit(_begin, self._store.asset(href), grids, coarse, self._store.pool)
+        with suppress(RuntimeError):  # the run has ended
+            asset = self._store.asset(href)
+            asset.announce(self._store.openers.submit(_begin, asset, grids, coarse, self._store.pool))
 
     def hrefs(self, item: ArchiveItem) -> list[str]:
         """All files of an item that are read."""
@@ -208,7 +210,7 @@ class InputReader:
         """Each pixel's median over the items in which it is clear, halves rounded away from zero."""
         clear = np.stack([step.data & ~step.masked for step in steps])
         values = np.where(clear, np.stack([step.values for step in steps]), np.nan).astype(np.float64)
-        data = clear.any(axis=0)
+        data = np.asarray(clear.any(axis=0))
         middle = np.full(data.shape, np.nan)
         if data.any():
             middle[data] = np.nanmedian(values[:, data], axis=0)
@@ -216,8 +218,9 @@ class InputReader:
         if dtype.kind != "f":
             middle = np.copysign(np.floor(np.abs(middle) + 0.5), middle)
         nodata = float(self._input.sensor.chip_nodata)
-        clamped = np.logical_or.reduce([step.clamped for step in steps])
-        return StepPixels(np.where(data, middle, nodata).astype(dtype), data, clamped & data, ~data.any(axis=0))
+        clamped: np.ndarray = np.logical_or.reduce([step.clamped for step in steps]) & data
+        nowhere = ~np.asarray(clear.any(axis=(0, 1)))
+        return StepPixels(np.where(data, middle, nodata).astype(dtype), data, clamped, nowhere)
 
     def _mosaic(self, steps: Sequence[StepPixels]) -> StepPixels:
         """The first item that has data wins."""
@@ -237,7 +240,7 @@ class InputReader:
 
 def _begin(asset: Asset, grids: Sequence[Grid], coarse: bool, pool: Executor) -> None:
     """Open a file and begin to fetch its blocks. Whoever reads the file is told what fails here."""
-    with suppress(ReadFailure, InstaGeoError):
+    with suppress(ReadFailure, InstaGeoError, RuntimeError):
         level = _coarse_level(asset)[0] if coarse else 0
         windows = [window for window in map(asset.needed, grids) if window is not None]
         asset.prefetch(windows, pool, level)

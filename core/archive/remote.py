@@ -14,7 +14,7 @@ from .access import Access, ReadFailure
 HEADER_BYTES = 16 * 1024  # the directory of a COG of a Sentinel-2 tile, overviews included, is smaller
 _GAP = 4096  # bytes: two parts less than this apart are fetched as one
 _PATIENCE_S = 1.0  # between two looks whether the run has ended
-_CLOSED = "the run has ended"
+CLOSED = "the run has ended"
 Span = tuple[int, int]
 
 
@@ -117,7 +117,7 @@ class RemoteFile:
         while True:
             with self._changed:
                 if self._file.closed:
-                    raise ReadFailure(_CLOSED)
+                    raise ReadFailure(CLOSED)
                 if self._size >= 0:
                     end = min(end, self._size)
                 if offset >= end or not self._present.missing(offset, end):
@@ -166,7 +166,7 @@ class RemoteFile:
     def _keep(self, offset: int, block: bytes) -> None:
         with self._changed:
             if self._file.closed:
-                raise ReadFailure(_CLOSED)
+                raise ReadFailure(CLOSED)
             self._file.seek(offset)
             self._file.write(block)
             self._present.add(offset, offset + len(block))

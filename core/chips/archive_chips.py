@@ -14,7 +14,7 @@ from typing import Optional
 import numpy as np
 from rasterio.windows import Window
 
-from ..archive.access import Access, Credentials, ReadFailure
+from ..archive.access import PATIENCE, Access, Credentials, ReadFailure
 from ..archive.assets import AssetStore
 from ..archive.items import ArchiveItem
 from ..archive.matching import Series
@@ -153,7 +153,7 @@ class ArchiveProduction:
         """See `Production`. Chips that could not be read are told like any other; the caller tries them again."""
         threads = ThreadPoolExecutor(chip_threads(), thread_name_prefix="instageo-chip")
         try:
-            with AssetStore(Access(self.credentials), folder / SPOOL) as store:
+            with AssetStore(Access(self.credentials, PATIENCE), folder / SPOOL) as store:
                 units = self._units(folder, is_done, store)
                 yield from _Run(units, store, threads, reporter).outcomes()
         finally:

@@ -28,6 +28,7 @@ from .timing import Steps, parse_label_dates
 from .vectors import Layer, area_outlines, skipped_labels, to_4326
 
 NO_DATE = "no date"
+_POINT_DEG = 1e-6  # a point among polygons is a very small polygon
 
 
 class GroundLabels:
@@ -102,6 +103,10 @@ class Ground:
         return self.classes is not None and bool(
             np.isin(shapely.get_type_id(self.classes.features.geometries), (0, 4)).all()
         )
+
+    def outline(self, numbers: Sequence[int]) -> shapely.Geometry:
+        """The ground of some of it in EPSG:4326."""
+        return shapely.union_all([self.boxes[number] for number in numbers])
 
     def by_targets(self) -> list[list[int]]:
         """Numbers of what shares its target dates, oldest first."""
@@ -180,6 +185,8 @@ def _feature_ground(job: CreateChipsJob, layer: Layer, steps: Steps, reporter: R
     subset = features.subset(kept)
     boxes = [_outline_4326(geometry) for geometry in to_4326(subset.geometries, subset.crs)]
     targets = [tuple(steps.targets(date)) for date in dates if date is not None]
+    if any(box.area for box in boxes):
+        boxes = [box if box.area else box.buffer(_POINT_DEG) for box in boxes]
     return Ground(
         _middles(boxes),
         boxes,

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -104,6 +104,22 @@ class ArchiveSession:
         with written_whole(kept) as part:
             part.write_text(json.dumps(finds.to_plain()), encoding="utf-8")
         return finds
+
+
+@dataclass
+class _Tiles:
+    """Ground of one observation date, on its way through the tiles of an archive.
+
+    `covered` are the outlines of the chips planned so far, `failed` cells without scenes: the ground they want, their
+    grid, their row of the skipped layer, and the numbers of their labels.
+    """
+
+    numbers: Sequence[int]
+    targets: tuple[dt.date, ...]
+    near: list[list[ArchiveItem]]
+    area: Optional[Layer]
+    covered: list[shapely.Geometry] = field(default_factory=list)
+    failed: list[tuple[shapely.Geometry, Grid, SkippedRow, list[int]]] = field(default_factory=list)
 
 
 class _Planner:
@@ -207,9 +223,8 @@ class _Planner:
     def _plan_cells(self, area: Optional[Layer]) -> None:
         painted: set[int] = set()
         for numbers in self._ground.by_targets():
-            covered: list[shapely.Geometry] = []
-            failed: list[tuple[shapely.Geometry, SkippedRow, list[int]]] = []
             near = self._finds.near_any(numbers)
+            tiles = _Tiles(numbers, self._ground.targets[numbers[0]], near, area or self._ground.area)
             references = _references(near[self._matcher.anchor])
             self._open_grids(references)
             for reference in references:
@@ -220,57 +235,50 @@ class _Planner:
                     continue
                 labels = self._ground.burn_on(grid, numbers)
                 painted.update(labels.painted)
-                self._plan_tile(
-                    reference, grid, labels, area, (near, covered, failed, self._ground.targets[numbers[0]])
-                )
-            self._keep_failed(covered, failed)
+                self._plan_tile(reference, grid, labels, tiles)
+            self._keep_failed(tiles)
             if not references:
-                reason = self._matcher.find(self._ground.targets[numbers[0]], [[] for _ in near], (0.0, 0.0))
+                none = self._matcher.find(tiles.targets, [[] for _ in near], (0.0, 0.0))
                 for number in numbers:
-                    self._skip_label(number, reason.reason, reason.detail)
+                    self._skip_label(number, none.reason, none.detail)
         if self._ground.has_features:
             for number in sorted(set(range(len(self._ground))) - painted - self.lost):
                 self._skip_label(number, OUTSIDE_FOOTPRINT, "")
 
-    def _plan_tile(
-        self, reference: ArchiveItem, grid: Grid, labels: GroundLabels, area: Optional[Layer], state: tuple[Any, ...]
-    ) -> None:
-        near, covered, failed, targets = state
-        name = self._unique(f"{reference.tile or reference.id}_{targets[-1]:%Y%m%d}")
+    def _plan_tile(self, reference: ArchiveItem, grid: Grid, labels: GroundLabels, tiles: _Tiles) -> None:
+        """Plan the cells of one tile whose ground no tile before it has."""
+        name = self._unique(f"{reference.tile or reference.id}_{tiles.targets[-1]:%Y%m%d}")
         job = self._job if self._ground.given else replace(self._job, placement="dense")
-        plan = plan_scene(job, grid, name, labels, area or self._ground.area)
-        tree = shapely.STRtree(covered)
+        plan = plan_scene(job, grid, name, labels, tiles.area)
         groups: dict[int, tuple[Found, list[Candidate]]] = {}
-        fresh: list[shapely.Geometry] = []
+        covered = shapely.STRtree(tiles.covered)
         for candidate in plan.candidates:
-            outline = footprint_4326(grid.window(candidate.cell.window))
-            centre = shapely.centroid(outline)
-            if len(tree.query(centre, predicate="intersects")):
+            self._reporter.check()
+            cell = grid.window(candidate.cell.window)
+            outline = footprint_4326(cell)
+            wanted = _uncovered(outline, self._ground.outline(candidate.members or tiles.numbers), covered, cell)
+            if wanted.is_empty:
                 continue
-            items = [_covering(found, one, centre.x, centre.y) for found, one in zip(near, self._inputs)]
-            found = self._matcher.find(targets, items, (centre.x, centre.y), zone_of(reference))
+            place = shapely.point_on_surface(wanted)
+            items = [_covering(found, one, place.x, place.y) for found, one in zip(tiles.near, self._inputs)]
+            found = self._matcher.find(tiles.targets, items, (place.x, place.y), zone_of(reference))
             if found.series is None:
-                failed.append((centre, skipped_cell(found.reason, candidate, grid, found.detail), candidate.members))
+                row = skipped_cell(found.reason, candidate, grid, found.detail)
+                tiles.failed.append((wanted, cell, row, candidate.members))
                 continue
             groups.setdefault(id(found.series), (found, []))[1].append(candidate)
-            fresh.append(outline)
-        covered += fresh
+            tiles.covered.append(outline)
         skipped = (plan.skipped, plan.skipped_labels)
         for found, candidates in groups.values():
             self._add(PlannedScene(name, grid, labels, ScenePlan(candidates, *skipped), _group(found)), found)
             skipped = ([], frozenset())
 
-    def _keep_failed(
-        self, covered: Sequence[shapely.Geometry], failed: Sequence[tuple[shapely.Geometry, SkippedRow, list[int]]]
-    ) -> None:
+    def _keep_failed(self, tiles: _Tiles) -> None:
         """Cells without scenes are skipped, unless another tile has the same ground."""
-        tree = shapely.STRtree(covered)
-        seen: list[shapely.Geometry] = []
-        for centre, row, members in failed:
-            again = any(outline.intersects(centre) for outline in seen)
-            if again or len(tree.query(centre, predicate="intersects")):
+        for wanted, cell, row, members in tiles.failed:
+            if _uncovered(wanted, wanted, shapely.STRtree(tiles.covered), cell).is_empty:
                 continue
-            seen.append(row.geometry)
+            tiles.covered.append(row.geometry)
             self.skipped.append(row)
             self.lost.update(members)
 
@@ -326,6 +334,18 @@ def _covering(items: Sequence[ArchiveItem], one: Input, x: float, y: float) -> l
         return list(items)
     place = shapely.Point(x, y)
     return [item for item in items if shapely.prepare(item.footprint) or item.footprint.covers(place)]
+
+
+def _uncovered(
+    outline: shapely.Geometry, ground: shapely.Geometry, covered: shapely.STRtree, cell: Grid
+) -> shapely.Geometry:
+    """The part of `ground` in `outline` that no chip covers; empty where that is less than half a pixel, and half of
+    what was wanted."""
+    wanted = shapely.intersection(outline, ground)
+    hits = covered.query(wanted, predicate="intersects")
+    rest = shapely.difference(wanted, shapely.union_all(covered.geometries[hits])) if len(hits) else wanted
+    pixel = footprint_4326(cell).area / (cell.width * cell.height)
+    return rest if rest.area > min(pixel, wanted.area) / 2 else shapely.Polygon()
 
 
 def _references(items: Sequence[ArchiveItem]) -> list[ArchiveItem]:

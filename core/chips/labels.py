@@ -16,6 +16,7 @@ from rasterio.windows import Window
 from ..contract.classes import IGNORE_VALUE
 from ..contract.errors import InstaGeoError
 from ..imagery.grid import Grid
+from ..imagery.rasters import WARNING_FILTERS
 from ..imagery.reading import inner_slices, inner_window
 from .placement import Cell, pixel_of
 from .vectors import LabelFeatures, repaired, transform
@@ -223,14 +224,15 @@ def _rasterize(
     kept = [(geometry, value) for geometry, value in pairs if not geometry.is_empty]
     if not kept:
         return np.full(shape, IGNORE_VALUE, dtype=np.int32)
-    burnt: np.ndarray = rasterio.features.rasterize(
-        kept,
-        out_shape=shape,
-        fill=IGNORE_VALUE,
-        transform=Affine.translation(*origin),
-        all_touched=touched,
-        dtype="int32",
-    )
+    with WARNING_FILTERS:
+        burnt: np.ndarray = rasterio.features.rasterize(
+            kept,
+            out_shape=shape,
+            fill=IGNORE_VALUE,
+            transform=Affine.translation(*origin),
+            all_touched=touched,
+            dtype="int32",
+        )
     return burnt
 
 

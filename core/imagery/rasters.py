@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,6 +19,8 @@ from ..contract.errors import InstaGeoError, Problems
 from .dates import acquisition_date
 from .grid import Grid, grid_of
 
+# Whoever silences a warning changes the filters of the whole process, which threads must not do at once.
+WARNING_FILTERS = threading.Lock()
 SAME_PIXEL = 1e-3  # pixels: corners closer than this are one place, since drivers store transforms as rounded text
 
 
@@ -43,7 +46,7 @@ class RasterInfo:
 def open_raster(path: str) -> DatasetReader:
     """Open a raster; raises `InstaGeoError` when it cannot be read as one."""
     try:
-        with warnings.catch_warnings():
+        with WARNING_FILTERS, warnings.catch_warnings():
             # A raster without a georeference gets its own message in `inspect_raster`.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.open(path)
