@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyogrio.raw
 
@@ -64,8 +65,26 @@ def _imagery(page: Page, spec: DatasetSpec) -> None:
             "Nodata": nodata,
             "Timesteps": one.timesteps,
         })  # fmt: skip
-    files = {(s["scene"], s["date"], s["raster"], s["mask"]): None for s in spec.sources}
-    page.table(("Scene", "Date", "Raster", "Mask"), _first(list(files)), _caption(len(files), "files"))
+    items = [source for source in spec.sources if "item" in source]
+    files = {(s["scene"], s["date"], s["raster"], s["mask"]): None for s in spec.sources if "raster" in s}
+    if files:
+        page.table(("Scene", "Date", "Raster", "Mask"), _first(list(files)), _caption(len(files), "files"))
+    if items:
+        page.text(f"From the catalogue {items[0]['catalog']}.")
+        rows = sorted((s["sensor"], s["time"][:16], s["item"], s["tile"], _cloud(s)) for s in items)
+        columns = ("Sensor", "Time (UTC)", "Scene", "Tile", "Clouds [%]")
+        page.table(columns, _first(rows), _caption(len(rows), "scenes of the archive"))
+
+
+def _cloud(source: Mapping[str, Any]) -> str:
+    return "unknown" if source["cloud_cover"] is None else f"{source['cloud_cover']:.1f}"
+
+
+def _dates(chip: ChipRow) -> str:
+    """The dates of a chip's inputs; an input's name where there are several."""
+    several = len(chip.dates) > 1
+    listed = {name: ", ".join(date or "none" for date in dates) for name, dates in chip.dates.items()}
+    return "; ".join(f"{name}: {dates or 'undated'}" if several else dates for name, dates in listed.items())
 
 
 def _classes(page: Page, spec: DatasetSpec, chips: Sequence[ChipRow]) -> None:
@@ -97,10 +116,7 @@ def _labels(page: Page, spec: DatasetSpec, skipped: Sequence[tuple[str, str, int
 
 def _chips(page: Page, chips: Sequence[ChipRow]) -> None:
     page.heading("Chips")
-    rows = [
-        (c.chip, ", ".join(next(iter(c.dates.values()), [])), sum(c.class_counts.values()), c.valid, c.clear)
-        for c in _first(chips)
-    ]
+    rows = [(c.chip, _dates(c), sum(c.class_counts.values()), c.valid, c.clear) for c in _first(chips)]
     columns = ("Chip", "Dates", "Labelled pixels", "Valid [%]", "Clear [%]")
     page.table(columns, rows, _caption(len(chips), "chips"))
 

@@ -1,5 +1,14 @@
 """Fixtures for several packages of core."""
 
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
 import numpy as np
 import pyogrio.raw
 import pytest
@@ -125,3 +134,68 @@ def write_vector(tmp_path):
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def start_stac(tmp_path_factory):
+    """Starts a real STAC API with items by collection; gives its URL."""
+    servers = []
+
+    def start(items):
+        folder = tmp_path_factory.mktemp("stac")
+        files = []
+        for name, found in items.items():
+            for suffix, content in (
+                ("collection", collection(name)),
+                ("items", {"type": "FeatureCollection", "features": found}),
+            ):
+                files.append(folder / f"{name}_{suffix}.json")
+                files[-1].write_text(json.dumps(content))
+        rustac = shutil.which("rustac", path=str(Path(sys.executable).parent))
+        address = f"127.0.0.1:{free_port()}"
+        servers.append(subprocess.Popen([rustac, "serve", "-a", address, *map(str, files)], stdout=subprocess.DEVNULL))
+        wait_for(f"http://{address}/")
+        return f"http://{address}"
+
+    yield start
+    for server in servers:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture
+def serve_stac(start_stac):
+    """Starts a real STAC API with a list of items; gives its URL."""
+
+    def serve(items):
+        found = {}
+        for item in items:
+            found.setdefault(item["collection"], []).append(item)
+        return start_stac(found)
+
+    return serve
+
+
+def collection(name):
+    """A collection of the whole globe and all times."""
+    extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [["1980-01-01T00:00:00Z", None]]}}
+    return {"type": "Collection", "stac_version": "1.0.0", "id": name, "description": name, "license": "other",
+            "links": [], "extent": extent}  # fmt: skip
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def wait_for(url, patience_s=20):
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

@@ -2,16 +2,10 @@
 
 import http.server
 import json
-import shutil
-import socket
-import subprocess
-import sys
 import threading
-import time
 import typing
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -43,13 +37,6 @@ def recorder():
     return Recorder()
 
 
-def collection(name):
-    """A collection of the whole globe and all times."""
-    extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [["1980-01-01T00:00:00Z", None]]}}
-    return {"type": "Collection", "stac_version": "1.0.0", "id": name, "description": name, "license": "other",
-            "links": [], "extent": extent}  # fmt: skip
-
-
 @pytest.fixture(scope="session")
 def recorded(shared_data):
     """Recorded items by collection."""
@@ -66,42 +53,9 @@ def recorded(shared_data):
 
 
 @pytest.fixture(scope="session")
-def stac_api(recorded, tmp_path_factory):
+def stac_api(recorded, start_stac):
     """URL of `rustac serve` with the recorded items."""
-    folder = tmp_path_factory.mktemp("stac")
-    files = []
-    for name, items in recorded.items():
-        for suffix, content in (
-            ("collection", collection(name)),
-            ("items", {"type": "FeatureCollection", "features": items}),
-        ):
-            files.append(folder / f"{name}_{suffix}.json")
-            files[-1].write_text(json.dumps(content))
-    rustac = shutil.which("rustac", path=str(Path(sys.executable).parent))
-    address = f"127.0.0.1:{free_port()}"
-    server = subprocess.Popen([rustac, "serve", "-a", address, *map(str, files)], stdout=subprocess.DEVNULL)
-    wait_for(f"http://{address}/")
-    yield f"http://{address}"
-    server.terminate()
-    server.wait(10)
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def wait_for(url, patience_s=20):
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    return start_stac(recorded)
 
 
 @pytest.fixture

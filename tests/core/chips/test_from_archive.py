@@ -142,6 +142,16 @@ def test_every_label_without_a_chip_has_a_reason(hls, from_archive):
     assert made.outputs["SKIPPED_COUNT"] == 4
 
 
+def test_the_report_lists_scenes_reasons_and_dates(hls, from_archive, tmp_path):
+    hls("2022-06-05", cloud=3.25)
+    report = tmp_path / "report.html"
+    made = from_archive([(70, 40), (70, 200)], ["2022-06-08", "2021-06-08"], report=str(report))
+    page = report.read_text()
+    assert made.outputs["REPORT"] == str(report)
+    for text in ("HLS.S30.T33UVP.2022-06-05", "2022-06-05T10:20", "3.2", "33UVP", "no scene in the window"):
+        assert text in page
+
+
 def test_no_imagery_at_all_names_the_nearest_dates(hls, from_archive, tmp_path):
     hls("2022-08-05")
     with pytest.raises(InstaGeoError, match=r"no imagery(.|\n)*nearest dates with imagery are 2022-08-05"):
