@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 
 from ..contract.errors import InstaGeoError
 from ..contract.sensors import CATALOGS
@@ -139,7 +140,7 @@ class Access:
                 if renewed or not _is_signed_storage(url):
                     raise self._give_up(url, refusal) from refusal
                 renewed = True
-            except (_Busy, requests.RequestException) as error:
+            except (_Busy, requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 failures = 1 if progress.offset > before else failures + 1
                 if failures >= self._patience.tries:
                     raise self._give_up(url, error) from error
@@ -158,7 +159,7 @@ class Access:
             start, size = _extent(answer)
             if start != asked:
                 progress.offset = start
-            for block in answer.iter_content(_BLOCK):
+            while block := answer.raw.read1(_BLOCK):  # what has come is kept, even if nothing follows
                 progress.take(block)
         expected = size if answer.status_code == requests.codes.ok else min(last + 1, size)
         if progress.offset < expected:
@@ -293,7 +294,7 @@ def _detail(error: Exception) -> str:
     """The kind of failure; a library's own words may hold the signed address."""
     if isinstance(error, (_Busy, _Refused)):
         return str(error)
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
         return "the server is too slow"
     text = str(error)
     return text if text.startswith("the ") else "the connection breaks"

@@ -105,13 +105,15 @@ class Archive:
 class RangeServer:
     """Serves a folder over HTTP with ranges. `requests` are (path, first, last) as answered.
 
-    `fault(path, first)` may return {"status", "headers", "cut"} for an answer that fails, or None.
+    `fault(path, first)` may return {"status", "headers", "body", "cut", "delay_s"} for another answer, or None. `seen`
+    are (address, headers) of all requests.
     """
 
     def __init__(self, folder, latency_s=0.0):
         self.folder = Path(folder)
         self.latency_s = latency_s
         self.requests = []
+        self.seen = []
         self.fault = lambda path, first: None
         outer = self
 
@@ -138,10 +140,11 @@ class RangeServer:
         path = re.sub(r"^https?://[^/]+", "", handler.path).partition("?")[0].lstrip("/")
         found = re.match(r"bytes=(\d+)-(\d*)", handler.headers.get("Range", ""))
         first = int(found[1]) if found else 0
+        self.seen.append((handler.path, handler.headers))
         fault = self.fault(handler.path, first) or {}
         file = self.folder / path
         if fault.get("status") or not file.is_file():
-            self._send(handler, fault.get("status", 404), fault.get("headers", {}), b"")
+            self._send(handler, fault.get("status", 404), fault.get("headers", {}), fault.get("body", b""))
             return
         size = file.stat().st_size
         last = min(int(found[2]) if found and found[2] else size - 1, size - 1)

@@ -1,6 +1,7 @@
 """Fixtures for several packages of core."""
 
 import json
+import runpy
 import shutil
 import socket
 import subprocess
@@ -199,3 +200,28 @@ def wait_for(url, patience_s=20):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+SERVER = runpy.run_path(str(Path(__file__).resolve().with_name("archive_server.py")))
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A server of the folder `served`."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    found = SERVER["RangeServer"](folder)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def archive(server):
+    """Writes scenes that the server serves."""
+    return SERVER["Archive"](server.folder, server.url)
+
+
+@pytest.fixture
+def coded_at():
+    """(H, W) values that a scene's band has on a grid."""
+    return SERVER["coded"]

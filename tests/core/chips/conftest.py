@@ -1,5 +1,4 @@
 import json
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -94,28 +93,3 @@ def coded():
         return np.stack([date * 1_000_000 + b * 100_000 + rows * 100 + cols for b in range(bands)]).astype(dtype)
 
     return pixels
-
-
-SERVER = runpy.run_path(str(Path(__file__).resolve().parents[1] / "archive_server.py"))
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A server of the folder `served`."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    found = SERVER["RangeServer"](folder)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def archive(server):
-    """Writes scenes that the server serves."""
-    return SERVER["Archive"](server.folder, server.url)
-
-
-@pytest.fixture
-def coded_at():
-    """(H, W) values that a scene's band has on a grid."""
-    return SERVER["coded"]
