@@ -17,8 +17,13 @@ def keep_streams() -> tuple[int, TextIO]:
     return commands, protocol
 
 
+# GDAL keeps decoded blocks up to 5 % of the computer's memory; jobs go through rasters in order and need less.
+GDAL_CACHE_MB = "256"
+
+
 def main(arguments: list[str]) -> int:
     """Exit status: 0 done, 1 failed, 2 wrong arguments, 130 cancelled."""
+    os.environ.setdefault("GDAL_CACHEMAX", GDAL_CACHE_MB)
     if arguments:
         from .cli import run_command_line
 

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -32,7 +33,20 @@ T = TypeVar("T")
 OPENING_THREADS = 8
 FETCHING_THREADS = 16  # requests at a time: servers answer late, so that many wait at once
 _KERNEL_PX = 3  # source pixels beyond the edge that resampling looks at
-_ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_CACHEMAX": 64}
+_ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself. `levels`: by how much each overview is coarser, finest first."""
+
+    grid: Grid
+    nodata: float | None
+    levels: tuple[int, ...]
+
+
+def _header_of(raster: DatasetReader) -> Header:
+    return Header(grid_of(raster), raster.nodata, tuple(int(factor) for factor in raster.overviews(1)))
 
 
 class Asset:
@@ -46,6 +60,7 @@ class Asset:
         self._raster: DatasetReader | None = None
         self._failure: Exception | None = None
         self._announced: list[Future[None]] = []
+        self._header: Header | None = None
         self._blocks: dict[tuple[int, int, int], Span | None] = {}
         # rasterio keeps what belongs to an opener in context variables: opened, read and closed must be in one context.
         self._context = contextvars.copy_context()
@@ -54,18 +69,11 @@ class Asset:
         self._alone(self._close)
 
     @property
-    def grid(self) -> Grid:
+    def header(self) -> Header:
         """Raises, as all methods, `ReadFailure` when the file cannot be read."""
-        return self._alone(lambda: grid_of(self._opened()))
-
-    @property
-    def nodata(self) -> float | None:
-        found: float | None = self._alone(lambda: self._opened().nodata)
-        return found
-
-    def levels(self) -> list[int]:
-        """By how much each overview is coarser than the file, finest first."""
-        return self._alone(lambda: [int(factor) for factor in self._opened().overviews(1)])
+        if self._header is None:
+            self._header = self._alone(lambda: _header_of(self._opened()))
+        return self._header
 
     def announce(self, prefetching: Future[None]) -> None:
         """`prefetch` is about to be called: reading waits for it, so that it asks for whole blocks and not for what
@@ -86,7 +94,7 @@ class Asset:
 
     def needed(self, grid: Grid) -> Window | None:
         """What `read` reads of the file for `grid`; None when it has nothing there."""
-        own = self.grid
+        own = self.header.grid
         if _scale(own, grid) is not None:
             return inner_window(_covering(own, grid), own)
         west, south, east, north = transform_bounds(grid.crs, own.crs, *grid.bounds, densify_pts=21)
@@ -112,7 +120,7 @@ class Asset:
 
     def _alone(self, action: Callable[[], T]) -> T:
         """Do something with the file, with GDAL's failures named."""
-        with self._lock, rasterio.Env(**_ENVIRONMENT):
+        with self._lock:
             try:
                 return self._context.run(action)
             except RasterioError as error:
@@ -139,7 +147,8 @@ class Asset:
             raise self._failure
         if self._raster is None:
             try:
-                self._raster = self._open()
+                with rasterio.Env(**_ENVIRONMENT):  # it costs more than to read a block, so it is entered once
+                    self._raster = self._open()
                 if self._raster.crs is None:
                     raise ReadFailure(f"{self.href.partition('?')[0]}: it has no CRS")
             except RasterioError as error:

@@ -23,6 +23,7 @@ from .reading import Input, usable
 
 _SEARCHING_THREADS = 4
 _MONTH_DAYS = 31
+_AROUND_DEG = 0.5
 _ANY_TIME = (dt.date(1900, 1, 1), dt.date(2200, 1, 1))
 
 
@@ -51,10 +52,16 @@ class Finds:
         """The items whose footprint touches outline `number`, a list an input, by time and id."""
         return self.near_any([number])
 
+    def around(self, number: int) -> list[list[ArchiveItem]]:
+        """As `near`, with the items that lie less than half a degree away."""
+        return self._touching(np.array([shapely.buffer(self._outlines[number], _AROUND_DEG)], dtype=object))
+
     def near_any(self, numbers: Sequence[int]) -> list[list[ArchiveItem]]:
         """The items that touch one of these outlines."""
-        chosen = np.array([self._outlines[number] for number in numbers], dtype=object)
-        hits = [np.unique(tree.query(chosen, predicate="intersects")[1]) for tree in self._trees]
+        return self._touching(np.array([self._outlines[number] for number in numbers], dtype=object))
+
+    def _touching(self, outlines: np.ndarray) -> list[list[ArchiveItem]]:
+        hits = [np.unique(tree.query(outlines, predicate="intersects")[1]) for tree in self._trees]
         return [[found[i] for i in hit.tolist()] for found, hit in zip(self._by_input, hits)]
 
     def to_plain(self) -> list[list[dict[str, Any]]]:

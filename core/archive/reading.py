@@ -160,7 +160,7 @@ class InputReader:
     def _band(self, item: ArchiveItem, band: Band, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sensor = self._input.sensor
         asset = self._store.asset(self._input.href(item, band))
-        nodata = {value for value in (asset.nodata, sensor.nodata) if value is not None}
+        nodata = {value for value in (asset.header.nodata, sensor.nodata) if value is not None}
         fill = next((value for value in nodata if not math.isnan(value)), math.nan)
         raw = asset.read(grid, self._input.resampling, fill)
         data = ~np.isnan(raw) if raw.dtype.kind == "f" else np.ones(raw.shape, dtype=bool)
@@ -201,7 +201,7 @@ class InputReader:
             return 1.0
         pixels = asset.read_coarse(window, factor)
         masked = decode_archive_mask(pixels, self._input.sensor.mask_decoder, self._input.masks or _JUDGED)
-        own = asset.grid
+        own = asset.header.grid
         area = grid.width * grid.height * abs(grid.transform.determinant / own.transform.determinant)
         covered = min(1.0, window.width * window.height / area) if own.crs == grid.crs else 1.0
         return float(1 - covered * (1 - masked.mean()))
@@ -248,8 +248,8 @@ def _begin(asset: Asset, grids: Sequence[Grid], coarse: bool, pool: Executor) ->
 
 def _coarse_level(asset: Asset) -> tuple[int, int]:
     """The overview (from 1; 0: the file itself) for a coarse look, and by how much it is coarser."""
-    finest = max(asset.grid.resolution)
-    fitting = [(number, factor) for number, factor in enumerate(asset.levels(), 1) if finest * factor <= _COARSE_M]
+    finest = max(asset.header.grid.resolution)
+    fitting = [(number, factor) for number, factor in enumerate(asset.header.levels, 1) if finest * factor <= _COARSE_M]
     return fitting[-1] if fitting else (0, 1)
 
 

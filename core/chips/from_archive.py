@@ -204,9 +204,11 @@ class _Planner:
         near = self._finds.near(number)
         items = [_covering(found, one, x, y) for found, one in zip(near, self._inputs)]
         targets = self._ground.targets[number]
-        anchor = self._matcher.anchor
-        if near[anchor] and not items[anchor]:
-            return Found(reason=OUTSIDE_FOOTPRINT, detail=f"{len(near[anchor])} scenes are near")
+        if not items[self._matcher.anchor]:
+            around = self._finds.around(number)[self._matcher.anchor]
+            found = self._matcher.find(targets, [around for _ in items], (float(x), float(y)))
+            if found.series is not None:
+                return Found(reason=OUTSIDE_FOOTPRINT, detail=f"{len(around)} scenes are near")
         return self._matcher.find(targets, items, (float(x), float(y)))
 
     def _skip_label(self, number: int, reason: str, detail: str) -> None:
@@ -299,7 +301,7 @@ class _Planner:
 
     def _grid_at(self, href: str) -> Grid | ReadFailure:
         try:
-            own = self._store.asset(href).grid
+            own = self._store.asset(href).header.grid
         except ReadFailure as error:
             return error
         finally:
