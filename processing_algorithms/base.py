@@ -40,6 +40,10 @@ JOB_HELP = (
     "Write the job to this file instead of running it, to run it on another machine with "
     "'python -m instageo_plugin.core run FILE'. Layers are exported into a folder beside it."
 )
+NO_LOGIN = (
+    "The job file does not hold the login. Where it runs, give it in the variables INSTAGEO_AUTH_USERNAME and "
+    "INSTAGEO_AUTH_PASSWORD, or INSTAGEO_AUTH_TOKEN."
+)
 
 SETUP = ("setup", "Setup")
 DATA = ("data", "Data")
@@ -187,8 +191,10 @@ class InstaGeoAlgorithm(QgsProcessingAlgorithm):
                 job = self.job(values)
                 values.export(feedback)
                 if job_file:
+                    if self._inputs.secrets:
+                        feedback.pushWarning(tr(NO_LOGIN))
                     return _write(job, os.path.abspath(job_file), context, feedback)
-                outputs = run_job(job, feedback)
+                outputs = run_job(job, feedback, secrets=self._inputs.secrets)
         except InstaGeoError as error:
             raise QgsProcessingException(str(error)) from error
         self.load(outputs, context)

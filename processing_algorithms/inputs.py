@@ -22,6 +22,7 @@ from qgis.core import (
 from ..core.contract.classes import ClassTable
 from ..core.contract.errors import InstaGeoError, Problems
 from .class_table import table_from_renderer
+from .login import secrets_of
 
 CLASS_FIELD = "CLASS_FIELD"
 
@@ -30,7 +31,8 @@ CLASS_FIELD = "CLASS_FIELD"
 class Inputs:
     """What the layer parameters hold, by parameter name; those that are not given are absent.
 
-    `styles` has the class table of a vector layer that is styled by the class field.
+    `styles` has the class table of a vector layer that is styled by the class field; `secrets` what the runner's
+    `secrets` are.
     """
 
     sources: Mapping[str, QgsProcessingFeatureSource] = field(default_factory=dict)
@@ -38,6 +40,7 @@ class Inputs:
     rasters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extents: Mapping[str, tuple[QgsRectangle, QgsCoordinateReferenceSystem]] = field(default_factory=dict)
     crs: Mapping[str, QgsCoordinateReferenceSystem] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     transforms: QgsCoordinateTransformContext = field(default_factory=QgsCoordinateTransformContext)
 
 
@@ -63,7 +66,7 @@ def resolve_inputs(
     Raises `InstaGeoError` that lists what cannot be handed to the backend.
     """
     problems = Problems(algorithm.displayName())
-    inputs = Inputs({}, {}, {}, {}, {}, context.transformContext())
+    inputs = Inputs({}, {}, {}, {}, {}, {}, context.transformContext())
     for definition in algorithm.parameterDefinitions():
         if is_given(parameters, definition.name()) and not definition.isDestination():
             try:
@@ -100,6 +103,8 @@ def _resolve(
         inputs.extents[name] = (algorithm.parameterAsExtent(*arguments), _known(crs, name))
     elif definition.type() == "crs":
         inputs.crs[name] = _known(algorithm.parameterAsCrs(*arguments), name)
+    elif definition.type() == "authcfg":
+        inputs.secrets.update(secrets_of(name, algorithm.parameterAsString(*arguments)))
 
 
 def _style(

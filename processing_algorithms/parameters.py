@@ -7,6 +7,7 @@ from typing import Any, Optional, Union
 
 from qgis.core import (
     QgsProcessing,
+    QgsProcessingParameterAuthConfig,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterCrs,
     QgsProcessingParameterDateTime,
@@ -89,9 +90,15 @@ def choice(  # noqa: PLR0913 - one line a parameter is worth it
     several: bool = False,
     advanced: bool = False,
 ) -> Definition:
-    """A closed list; values are the options themselves, never their numbers."""
+    """A closed list; values are the options themselves, never their numbers. Without a default it is optional."""
     definition = QgsProcessingParameterEnum(
-        name, tr(label), list(options), allowMultiple=several, defaultValue=default, usesStaticStrings=True
+        name,
+        tr(label),
+        list(options),
+        allowMultiple=several,
+        defaultValue=default or None,
+        optional=not default,
+        usesStaticStrings=True,
     )
     return described(definition, help_text, advanced)
 
@@ -111,6 +118,11 @@ def text(
     if hints:
         definition.setMetadata({"widget_wrapper": {"value_hints": list(hints)}})
     return described(definition, help_text, advanced)
+
+
+def login(name: str, label: str, help_text: str) -> Definition:
+    """An optional configuration of QGIS's authentication store, by its id; what it holds is no parameter's value."""
+    return described(QgsProcessingParameterAuthConfig(name, tr(label), optional=True), help_text)
 
 
 def features(

@@ -17,6 +17,7 @@ from .class_table import rows_of, table_from_matrix
 from .export import export_extent, export_source
 from .inputs import CLASS_FIELD, Inputs, is_given
 
+DATE_FIELD = "DATE_FIELD"
 TABLE_COLUMNS = ("file", "scene", "date", "band")
 
 
@@ -52,7 +53,8 @@ class Values:
         return self._algorithm.parameterAsEnumString(self._parameters, name, self._context)
 
     def choices(self, name: str) -> list[str]:
-        return list(self._algorithm.parameterAsEnumStrings(self._parameters, name, self._context))
+        chosen = self._algorithm.parameterAsEnumStrings(self._parameters, name, self._context)
+        return [choice for choice in chosen if choice]  # QGIS gives one empty text for none
 
     def flag(self, name: str) -> bool:
         return self._algorithm.parameterAsBoolean(self._parameters, name, self._context)
@@ -105,7 +107,7 @@ class Values:
         return (crs.authid() or crs.toWkt()) if crs else ""
 
     def features(self, name: str) -> str:
-        """The file a vector input will be exported to, with the class field when there is one."""
+        """The file a vector input will be exported to, with its class and date fields when there are any."""
         return self._exported(name) if name in self._inputs.sources else ""
 
     def area(self) -> str:
@@ -126,10 +128,14 @@ class Values:
             if name in self._inputs.extents:
                 export_extent(*self._inputs.extents[name], path, self._inputs.transforms, feedback)
                 continue
-            fields = [self.field(CLASS_FIELD)] if name != "AREA" and self.given(CLASS_FIELD) else []
+            fields = [] if name == "AREA" else self._wanted_fields()
             source = self._inputs.sources[name]
             count = export_source(source, path, fields, self._inputs.transforms, feedback)
             feedback.pushInfo(f"{name}: {count} features of '{source.sourceName()}'.")
+
+    def _wanted_fields(self) -> list[str]:
+        """Fields of the label layer that the backend needs, each once."""
+        return list(dict.fromkeys(self.field(name) for name in (CLASS_FIELD, DATE_FIELD) if self.given(name)))
 
     def class_table(self, source: str) -> ClassTable:
         """CLASS_TABLE, or else the style of the vector input `source`, or else an empty table."""

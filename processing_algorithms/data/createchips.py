@@ -16,7 +16,6 @@ from qgis.core import (
 )
 
 from ...core.contract.dataset import CHIPS_LAYER, TASKS
-from ...core.contract.errors import InstaGeoError
 from ...core.contract.jobs import (
     EDGES,
     MASK_STRATEGIES,
@@ -25,31 +24,35 @@ from ...core.contract.jobs import (
     SOURCES,
     CreateChipsJob,
 )
+from ...core.contract.sensors import CUSTOM, SENSORS
 from .. import parameters as p
 from ..base import DATA, InstaGeoAlgorithm
 from ..class_table import COLUMNS
 from ..values import TABLE_COLUMNS, Values
-
-SENSORS = ("custom",)
+from . import archive
 
 
 class CreateChips(InstaGeoAlgorithm):
-    """Cuts image and label pairs out of imagery, exactly on its pixel grid."""
+    """Cuts image and label pairs out of imagery at hand or in an archive, exactly on its pixel grid."""
 
     NAME = "createchips"
     TITLE = "Create chips"
     GROUP = DATA
-    SUMMARY = "Cuts training chips (image and label pairs) out of your imagery, from label points, polygons or rasters."
+    SUMMARY = (
+        "Cuts training chips (image and label pairs) out of your rasters or a satellite archive, from label points, "
+        "polygons or rasters."
+    )
     HELP = (
-        "Give labels and rasters. The result is a folder with a chip dataset; its index opens as a layer, and deleting "
-        "chips from that layer is a legal way of cleaning the dataset.\n"
+        "Give labels and rasters; or, with the source 'stac', dated labels and the satellites to look for. The result "
+        "is a folder with a chip dataset; its index opens as a layer, and deleting chips from that layer is a legal "
+        "way of cleaning the dataset. Its layer 'skipped' says of every label and cell left out why.\n"
         "Class names and colours come from the label layer's style when it is categorised by the class field, so the "
         "map will wear the same colours. Next: Split chips."
     )
-    TAGS = ("chips", "labels", "training data", "samples", "dataset")
+    TAGS = ("chips", "labels", "training data", "samples", "dataset", "stac", "satellite", "archive")
 
     def parameters(self) -> list[p.Definition]:
-        return [*_labels(), *_imagery(), *_chips(), *_grid(), *_outputs()]
+        return [*_labels(), *archive.label_dates(), *_imagery(), *_archive(), *_chips(), *_grid(), *_outputs()]
 
     def results(self) -> list[QgsProcessingOutputDefinition]:
         polygons = QgsProcessing.SourceType.TypeVectorPolygon
@@ -77,6 +80,11 @@ class CreateChips(InstaGeoAlgorithm):
             task=values.choice("TASK"),
             source=values.choice("SOURCE"),
             sensors=tuple(values.choices("SENSOR")),
+            archive=archive.archive_choice(values),
+            date_field=values.field("DATE_FIELD"),
+            date=values.text("DATE"),
+            date_format=values.text("DATE_FORMAT"),
+            scheduler=values.text("SCHEDULER"),
             bands=values.text("BANDS"),
             scale=values.decimal("SCALE"),
             offset=values.decimal("OFFSET"),
@@ -103,12 +111,6 @@ class CreateChips(InstaGeoAlgorithm):
         name = p.tr("{} chips").format(Path(str(outputs["OUTPUT"])).name)
         details = QgsProcessingContext.LayerDetails(name, project, "INDEX", hint)
         context.addLayerToLoadOnCompletion(f"{index}|layername={CHIPS_LAYER}", details)
-
-
-def _one_sensor(chosen: list[str]) -> str:
-    if len(chosen) != 1:
-        raise InstaGeoError(f"SENSOR has {len(chosen)} values; expected one with rasters at hand.")
-    return chosen[0]
 
 
 def _labels() -> list[p.Definition]:
@@ -179,8 +181,7 @@ def _imagery() -> list[p.Definition]:
             "Source of imagery",
             SOURCES,
             CreateChipsJob.source,
-            "Where imagery comes from: 'rasters' at hand (default).",
-            advanced=True,
+            "Where imagery comes from: 'rasters' at hand (default), or 'stac', a satellite archive.",
         ),
         p.rasters(
             "RASTERS",
@@ -201,20 +202,12 @@ def _imagery() -> list[p.Definition]:
             "scene, date (2022-06-08) and band name; or, in the first cell alone, a csv file with these columns.",
             advanced=True,
         ),
-        p.choice(
-            "SENSOR",
-            "Sensor",
-            SENSORS,
-            [CreateChipsJob.sensor],
-            "What the imagery comes from: 'custom' for any raster (default).",
-            several=True,
-            advanced=True,
-        ),
         p.text(
             "BANDS",
             "Bands",
             CreateChipsJob.bands,
-            "Bands to use, in order: names or numbers from 1, such as '4 3 2'. Empty: all.",
+            "Bands to use, in order: names or numbers from 1, such as '4 3 2'; of an archive 'B02,B03', or of several "
+            "sensors 'sentinel2:B02,B03 sentinel1:vv,vh'. Empty: all of the rasters, the usual ones of an archive.",
             advanced=True,
         ),
         p.decimal(
@@ -231,6 +224,31 @@ def _imagery() -> list[p.Definition]:
             MASK_STRATEGIES,
             CreateChipsJob.mask_strategy,
             "'each': every timestep is masked by its own mask (default). 'any': what is masked once is masked in all.",
+            advanced=True,
+        ),
+    ]
+
+
+def _archive() -> list[p.Definition]:
+    return [
+        p.choice(
+            "SENSOR",
+            "Sensor",
+            (*SENSORS, CUSTOM),
+            list(CreateChipsJob.sensors),
+            "With the source 'stac': the satellites, each of which becomes an input of the dataset. 'custom' for "
+            "rasters at hand (default).",
+            several=True,
+        ),
+        *archive.catalogue(),
+        *archive.timesteps(),
+        *archive.scenes(),
+        p.text(
+            "SCHEDULER",
+            "Dask scheduler",
+            CreateChipsJob.scheduler,
+            "Address of a Dask scheduler, such as tcp://cluster:8786, whose workers read the archive and see the same "
+            "folders. Empty: this computer reads.",
             advanced=True,
         ),
     ]

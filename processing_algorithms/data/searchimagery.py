@@ -5,10 +5,11 @@ from __future__ import annotations
 from qgis.core import QgsProcessingOutputDefinition, QgsProcessingOutputNumber
 
 from ...core.contract.jobs import SearchImageryJob
-from ...core.contract.sensors import CATALOGS, SENSORS
+from ...core.contract.sensors import SENSORS
 from .. import parameters as p
 from ..base import DATA, InstaGeoAlgorithm
 from ..values import Values
+from . import archive
 
 
 class SearchImagery(InstaGeoAlgorithm):
@@ -38,19 +39,7 @@ class SearchImagery(InstaGeoAlgorithm):
                 "Which satellites. Default 'sentinel2'.",
                 several=True,
             ),
-            p.text(
-                "CATALOG",
-                "Catalogue",
-                SearchImageryJob.catalog,
-                f"A STAC catalogue: {', '.join(CATALOGS)}, a URL, a file of items or a folder of them.",
-            ),
-            p.text(
-                "COLLECTIONS",
-                "Collections",
-                "",
-                "Ids of the catalogue's collections, separated by spaces. Empty: those of the sensors.",
-                advanced=True,
-            ),
+            *archive.catalogue(),
             p.decimal(
                 "MAX_CLOUD",
                 "Most clouds",
@@ -73,6 +62,6 @@ class SearchImagery(InstaGeoAlgorithm):
             output=values.output_layer("OUTPUT"),
             sensors=tuple(values.choices("SENSOR")),
             catalog=values.text("CATALOG"),
-            collections=tuple(values.text("COLLECTIONS").replace(",", " ").split()),
+            collections=archive.collections(values),
             max_cloud=values.decimal("MAX_CLOUD"),
         )
