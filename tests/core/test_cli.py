@@ -1,7 +1,6 @@
 """The command line's own part: where an archive's login comes from."""
 
 import pytest
-
 from instageo_plugin.core.archive.access import Credentials
 from instageo_plugin.core.cli import secrets_of
 

@@ -154,7 +154,7 @@ class _Guard(http.server.SimpleHTTPRequestHandler):
 
     welcome = ("Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), f"Bearer {TOKEN}")
 
-    def do_GET(self):  # noqa: N802 - the name the server calls
+    def do_GET(self):
         if self.headers.get("Authorization") in self.welcome:
             super().do_GET()
         else:
