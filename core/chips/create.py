@@ -5,40 +5,30 @@ The dataset grows in `<OUTPUT>.part`, whose ledger lets a broken run go on, and 
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import pyogrio
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from ..archive.access import Credentials
-from ..contract.dataset import (
-    DATASET_FILE,
-    IMAGE_FOLDER,
-    INDEX_FILE,
-    LABEL_FOLDER,
-    SKIPPED_LAYER,
-    DatasetSpec,
-)
-from ..contract.errors import DISK, InstaGeoError
+from ..contract.dataset import INDEX_FILE, SKIPPED_LAYER, DatasetSpec
+from ..contract.errors import InstaGeoError
 from ..contract.jobs import STAC, CreateChipsJob
-from ..contract.serial import from_plain, to_json
 from ..contract.version import SOFTWARE
 from ..files import PART, check_writable, failures_named, remove
 from ..reporting import Reporter
 from .archive_chips import retry_names
 from .creation_report import write_report
-from .fingerprint import differences, parameters_of
+from .fingerprint import parameters_of
 from .from_archive import SEARCH_FILE, ArchiveSession, prepare_archive
 from .from_rasters import prepare_rasters
-from .index import ChipRow, SkippedRow, read_index, write_index
+from .index import ChipRow, SkippedRow, read_index
 from .ledger import LEDGER_FILE, Ledger, Outcome
 from .prepare import Preparation, lost_between
 from .vectors import read_layer
+from .writing import finish, is_finished, make_folders, write_truth
 
 
 def create_chips(
@@ -56,7 +46,7 @@ def create_chips(
         layer = read_layer(job.labels, job.labels_layer, job.class_field, "INPUT", job.date_field)
     area = read_layer(job.area, "", "", "AREA") if job.area else None
     parameters = parameters_of(job, layer, area)
-    if _is_finished(output, parameters):
+    if is_finished(output, parameters):
         reporter.log(f"{output} was made with the same parameters before; nothing to do.")
         return _results(job, output, reporter)
     check_writable(output)
@@ -82,36 +72,9 @@ def create_chips(
     return _results(job, output, reporter)
 
 
-def _is_finished(output: Path, parameters: dict[str, Any]) -> bool:
-    """Whether `output` holds this very dataset; False when it is free. Raises `InstaGeoError` for all else."""
-    if not output.exists():
-        return False
-    if not output.is_dir():
-        raise InstaGeoError(f"OUTPUT: {output} is a file; expected a folder.", "Choose another name.")
-    path = output / DATASET_FILE
-    if not path.is_file():
-        if any(output.iterdir()):
-            raise InstaGeoError(
-                f"OUTPUT: the folder {output} is not empty and holds no chip dataset.", "Choose a new or empty folder."
-            )
-        return False
-    try:
-        stored = from_plain(DatasetSpec, json.loads(path.read_text(encoding="utf-8")), DATASET_FILE).parameters
-    except ValueError as error:
-        raise InstaGeoError(f"OUTPUT: {path} is damaged ({error}).", "Choose another folder.") from error
-    differing = differences(stored, json.loads(json.dumps(parameters)))
-    if differing:
-        raise InstaGeoError(
-            f"OUTPUT: found a dataset made with other parameters in {output}: {'; '.join(differing)}.",
-            "Choose another folder, or delete this one to make it anew.",
-        )
-    return True
-
-
 def _build(job: CreateChipsJob, preparation: Preparation, ledger: Ledger, reporter: Reporter) -> None:
     output, folder = Path(job.output), ledger.folder
-    for name in (IMAGE_FOLDER, *([LABEL_FOLDER] if preparation.labels.given else [])):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    make_folders(folder, preparation.labels.given)
     try:
         with ledger:
             if ledger.outcomes:
@@ -128,12 +91,10 @@ def _build(job: CreateChipsJob, preparation: Preparation, ledger: Ledger, report
     counts = _counts(preparation, outcomes)
     _tell(preparation, chips, skipped, counts, reporter)
     reporter.progress(0.96, "Writing the index")
-    _write_truth(folder, _spec(job, preparation, ledger.parameters, counts), chips, skipped)
-    if output.is_dir():
-        output.rmdir()  # an empty folder made for the output; not every system renames onto one
+    write_truth(folder, _spec(job, preparation, ledger.parameters, counts), chips, skipped)
     for leftover in (folder / SEARCH_FILE, *folder.glob(f"*/.*{PART}*")):
         remove(leftover)
-    os.replace(folder, output)
+    finish(folder, output)
     remove(output / LEDGER_FILE)
 
 
@@ -251,22 +212,6 @@ def _spec(
         software=SOFTWARE,
         counts=counts,
     )
-
-
-def _write_truth(folder: Path, spec: DatasetSpec, chips: Sequence[ChipRow], skipped: Sequence[SkippedRow]) -> None:
-    """Write `dataset.json` and `chips.gpkg`. Raises `InstaGeoError` when GDAL cannot write the index."""
-    index = folder / INDEX_FILE
-    for leftover in folder.glob(f"{INDEX_FILE}*"):
-        leftover.unlink()
-    try:
-        write_index(index, chips, skipped)
-    except (DataSourceError, DataLayerError) as error:
-        raise InstaGeoError(
-            f"{index} cannot be written ({str(error)[:200]}).",
-            "Free some space on the disk, then run this again.",
-            DISK,
-        ) from error
-    (folder / DATASET_FILE).write_text(to_json(spec, indent=1) + "\n", encoding="utf-8")
 
 
 def _results(job: CreateChipsJob, output: Path, reporter: Reporter) -> dict[str, Any]:
