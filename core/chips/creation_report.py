@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyogrio.raw
-
-from ..contract.dataset import DATASET_FILE, INDEX_FILE, SKIPPED_LAYER, DatasetSpec
+from ..contract.dataset import DATASET_FILE, INDEX_FILE, DatasetSpec
 from ..contract.serial import from_plain
 from ..report import Color, Page
-from .index import ChipRow, read_index
+from .index import ChipRow, read_index, read_skipped_rows
 
 _MOST_ROWS = 200
 _COUNT_NAMES = {
@@ -23,6 +21,8 @@ _COUNT_NAMES = {
     "cells": "Cells looked at",
     "conflicting_pixels": "Pixels ignored because their labels differ in class",
     "clamped_values": "Values clamped to the range of int16 reflectance",
+    "restored_values": "Negative reflectances restored that uint16 had wrapped",
+    "unknown_labels": "Pixels ignored because their label is in no row of the class table",
 }
 
 
@@ -48,9 +48,7 @@ def write_report(folder: Path, path: str | Path) -> None:
 
 def read_skipped(path: Path) -> list[tuple[str, str, int]]:
     """Reason, detail and count of each row of the skipped layer."""
-    meta, _, _, values = pyogrio.raw.read(path, layer=SKIPPED_LAYER, read_geometry=False)
-    table = dict(zip(meta["fields"], values))
-    return [(str(r), str(d), int(n)) for r, d, n in zip(table["reason"], table["detail"], table["count"])]
+    return [(row.reason, row.detail, row.count) for row in read_skipped_rows(path)]
 
 
 def _imagery(page: Page, spec: DatasetSpec) -> None:

@@ -159,6 +159,16 @@ def read_index(path: Path) -> list[ChipRow]:
     return [_row(table, geometry, i) for i in range(len(geometry))]
 
 
+def read_skipped_rows(path: Path) -> list[SkippedRow]:
+    """The rows of the skipped layer."""
+    meta, _, geometry, values = pyogrio.raw.read(path, layer=SKIPPED_LAYER)
+    table = dict(zip(meta["fields"], values))
+    return [
+        SkippedRow(str(reason), str(detail), int(count), shapely.from_wkb(shape))
+        for reason, detail, count, shape in zip(table["reason"], table["detail"], table["count"], geometry)
+    ]
+
+
 def read_column(path: Path, column: str) -> dict[str, str]:
     """Values of any column of the index as text ("" for NULL), by chip name; the user may have added it in QGIS.
 

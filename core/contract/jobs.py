@@ -33,6 +33,8 @@ LOSSES = ("cross_entropy", "focal", "dice", "cross_entropy+dice")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 EVALUATED_SPLITS = ("train", "val", "test", "all")
+INSTAGEO, PAIRS = "instageo", "pairs"
+CHIP_FORMATS = (INSTAGEO, PAIRS)
 
 
 @dataclass(frozen=True)
@@ -207,8 +209,7 @@ class CreateChipsJob(Job):
         _check_range(problems, "MIN_VALID", self.min_valid, 0, 100)
         _check_range(problems, "MAX_CHIP_CLOUD", self.max_chip_cloud, 0, 100)
         _check_range(problems, "RESOLUTION", self.resolution, 0, None)
-        if not self.output:
-            problems.add("OUTPUT is empty; name the folder of the dataset.")
+        _check_output(problems, self.output, "the dataset")
         if self.source == STAC:
             self._check_archive(problems)
         else:
@@ -321,6 +322,86 @@ class SplitChipsJob(Job):
             problems.add("FOLDS is 1; give at least 2, or 0 for none.")
         if self.val + self.test >= 100:
             problems.add(f"VAL {self.val:g} % and TEST {self.test:g} % leave nothing to train on.")
+        problems.raise_if_any()
+
+
+@dataclass(frozen=True)
+class MergeChipsJob(Job):
+    """One dataset out of several; `datasets` are folders, or the file `dataset.json` of each."""
+
+    kind: ClassVar[str] = "mergechips"
+    datasets: tuple[str, ...]
+    output: str
+
+    def __post_init__(self) -> None:
+        problems = Problems("Merge chips")
+        if len(self.datasets) < 2:
+            problems.add(f"INPUTS has {len(self.datasets)} datasets; expected at least 2.")
+        _check_output(problems, self.output, "the merged dataset")
+        problems.raise_if_any()
+
+
+@dataclass(frozen=True)
+class ExportChipsJob(Job):
+    """A dataset, or its part `split`, to image and label files for other programs.
+
+    `format` `instageo`: `chips/`, `seg_maps/` and csv files; `pairs`: `images/` and `labels/` with equal file names.
+    `sensor` names the one input to export, empty for all.
+    """
+
+    kind: ClassVar[str] = "exportchips"
+    dataset: str
+    output: str
+    format: str = INSTAGEO
+    split: str = "all"
+    sensor: str = ""
+
+    def __post_init__(self) -> None:
+        problems = Problems("Export chips")
+        _check_choice(problems, "FORMAT", self.format, CHIP_FORMATS)
+        _check_choice(problems, "SPLIT", self.split, EVALUATED_SPLITS)
+        _check_output(problems, self.output, "the exported files")
+        problems.raise_if_any()
+
+
+@dataclass(frozen=True)
+class ImportChipsJob(Job):
+    """Image and label files of other programs to a chip dataset.
+
+    `input` is a csv file or a folder of them (`instageo`; paths in it start at `root`, empty for its own folder), or
+    the folder that holds the folders `images` and `labels` (`pairs`). The images have `timesteps` x `bands` bands of
+    `sensor`, oldest first; `bands` empty: as the files say. `scale` and `offset` as in `CreateChipsJob`. `class_table`
+    empty: `classes.csv` beside the files, else label values are class values. `half_pixel` moves chips right and down
+    by half a pixel.
+    """
+
+    kind: ClassVar[str] = "importchips"
+    input: str
+    output: str
+    format: str = INSTAGEO
+    root: str = ""
+    images: str = "images"
+    labels: str = "labels"
+    sensor: str = CUSTOM
+    bands: str = ""
+    timesteps: int = 1
+    scale: float = 1.0
+    offset: float = 0.0
+    class_table: ClassTable = field(default_factory=ClassTable)
+    half_pixel: bool = False
+
+    def __post_init__(self) -> None:
+        problems = Problems("Import chips")
+        _check_choice(problems, "FORMAT", self.format, CHIP_FORMATS)
+        _check_choice(problems, "SENSOR", self.sensor, (CUSTOM, *SENSORS))
+        _check_range(problems, "TIMESTEPS", self.timesteps, 1, 1000)
+        _check_output(problems, self.output, "the dataset")
+        if not self.input:
+            problems.add("INPUT is empty; name the csv file or the folder.")
+        if self.sensor in SENSORS and SENSORS[self.sensor].static and self.timesteps > 1:
+            problems.add(f"TIMESTEPS is {self.timesteps}, but SENSOR {self.sensor} has no dates; expected 1.")
+        if self.format == PAIRS and self.images == self.labels:
+            problems.add(f"IMAGES and LABELS both name the folder '{self.images}'; expected two folders.")
         problems.raise_if_any()
 
 
@@ -465,7 +546,7 @@ JOBS: dict[str, type[Job]] = {
     job.kind: job
     for job in (
         CheckBackendJob, SearchImageryJob, CreateChipsJob, CleanChipsJob, ChipStatisticsJob, SplitChipsJob,
-        FinetuneJob, PredictRasterJob, EvaluateJob, ModelInfoJob,
+        MergeChipsJob, ExportChipsJob, ImportChipsJob, FinetuneJob, PredictRasterJob, EvaluateJob, ModelInfoJob,
     )
 }  # fmt: skip
 
@@ -487,6 +568,11 @@ def job_from_plain(plain: Any) -> Job:
 def _check_choice(problems: Problems, name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         problems.add(f"{name} is '{value}'; expected one of {', '.join(choices)}.")
+
+
+def _check_output(problems: Problems, output: str, content: str) -> None:
+    if not output:
+        problems.add(f"OUTPUT is empty; name the folder of {content}.")
 
 
 def _check_range(problems: Problems, name: str, value: float, low: float, high: Optional[float]) -> None:

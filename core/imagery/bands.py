@@ -7,12 +7,18 @@ from collections.abc import Sequence
 
 from ..contract.errors import InstaGeoError
 
-_DATE_IN_NAME = re.compile(r"[\s_-]*\(?\d{4}-?\d{2}-?\d{2}(T[\d:]+Z?)?\)?$")
+_DATE_IN_NAME = re.compile(r"[\s_-]*\(?(\d{4})-?(\d{2})-?(\d{2})(T[\d:]+Z?)?\)?$")
 
 
 def plain_band_name(description: str) -> str:
     """A band description without the date some programs append, so that all timesteps share one name."""
     return _DATE_IN_NAME.sub("", description).strip()
+
+
+def date_of_band(description: str) -> str:
+    """The ISO date at the end of a band description, empty when there is none."""
+    found = _DATE_IN_NAME.search(description)
+    return "-".join(found.groups()[:3]) if found else ""
 
 
 def complete_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -16,17 +16,18 @@ class Encoding:
     """How pixels of `source_dtype` become chip pixels.
 
     `scale` 1 and `offset` 0 leave them as they are. Otherwise chips are int16 reflectance x 10000 = value x scale +
-    offset. `source_nodata` None: the files declare none, and only NaN is no data.
+    offset, as with `reflectance` in any case. `source_nodata` None: the files declare none, and only NaN is no data.
     """
 
     source_dtype: str
     source_nodata: Optional[float]
     scale: float = 1.0
     offset: float = 0.0
+    reflectance: bool = False
 
     @property
     def is_reflectance(self) -> bool:
-        return (self.scale, self.offset) != (1.0, 0.0)
+        return self.reflectance or (self.scale, self.offset) != (1.0, 0.0)
 
     @property
     def is_float(self) -> bool:
