@@ -11,6 +11,9 @@ def algorithms() -> list[QgsProcessingAlgorithm]:
     from .data.chipstatistics import ChipStatistics
     from .data.cleanchips import CleanChips
     from .data.createchips import CreateChips
+    from .data.exportchips import ExportChips
+    from .data.importchips import ImportChips
+    from .data.mergechips import MergeChips
     from .data.searchimagery import SearchImagery
     from .data.splitchips import SplitChips
     from .models.evaluate import Evaluate
@@ -25,9 +28,12 @@ def algorithms() -> list[QgsProcessingAlgorithm]:
         CheckBackend(),
         SearchImagery(),
         CreateChips(),
+        ImportChips(),
+        MergeChips(),
         CleanChips(),
         ChipStatistics(),
         SplitChips(),
+        ExportChips(),
         FineTune(),
         Evaluate(),
         ModelInfo(),

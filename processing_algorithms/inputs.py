@@ -11,6 +11,7 @@ from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
     QgsMapLayer,
+    QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingFeatureSource,
@@ -31,13 +32,14 @@ CLASS_FIELD = "CLASS_FIELD"
 class Inputs:
     """What the layer parameters hold, by parameter name; those that are not given are absent.
 
-    `styles` has the class table of a vector layer that is styled by the class field; `secrets` what the runner's
-    `secrets` are.
+    `files` has the files of a list of vector layers, `styles` the class table of a vector layer that is styled by the
+    class field; `secrets` are those of the runner.
     """
 
     sources: Mapping[str, QgsProcessingFeatureSource] = field(default_factory=dict)
     styles: Mapping[str, ClassTable] = field(default_factory=dict)
     rasters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extents: Mapping[str, tuple[QgsRectangle, QgsCoordinateReferenceSystem]] = field(default_factory=dict)
     crs: Mapping[str, QgsCoordinateReferenceSystem] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -66,7 +68,7 @@ def resolve_inputs(
     Raises `InstaGeoError` that lists what cannot be handed to the backend.
     """
     problems = Problems(algorithm.displayName())
-    inputs = Inputs({}, {}, {}, {}, {}, {}, context.transformContext())
+    inputs = Inputs({}, {}, {}, {}, {}, {}, {}, context.transformContext())
     for definition in algorithm.parameterDefinitions():
         if is_given(parameters, definition.name()) and not definition.isDestination():
             try:
@@ -93,6 +95,8 @@ def _resolve(
         style = _style(algorithm, name, parameters, context)
         if style:
             inputs.styles[name] = style
+    elif definition.type() == "multilayer" and definition.layerType() != QgsProcessing.SourceType.TypeRaster:
+        inputs.files[name] = tuple(_layer_file(name, layer) for layer in algorithm.parameterAsLayerList(*arguments))
     elif definition.type() in ("multilayer", "raster"):
         layers = algorithm.parameterAsLayerList(*arguments)
         if not layers:
@@ -105,6 +109,15 @@ def _resolve(
         inputs.crs[name] = _known(algorithm.parameterAsCrs(*arguments), name)
     elif definition.type() == "authcfg":
         inputs.secrets.update(secrets_of(name, algorithm.parameterAsString(*arguments)))
+
+
+def _layer_file(name: str, layer: QgsMapLayer) -> str:
+    """The file a vector layer shows; raises `InstaGeoError` when there is none."""
+    parts = QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
+    path = str(parts.get("path") or "")
+    if not os.path.exists(path):
+        raise InstaGeoError(f"{name}: layer '{layer.name()}' is no file but '{layer.providerType()}'.")
+    return os.path.abspath(path)
 
 
 def _style(

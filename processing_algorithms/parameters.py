@@ -186,6 +186,11 @@ def file_input(name: str, label: str, file_filter: str, help_text: str, optional
     return described(definition, help_text)
 
 
+def datasets(name: str, label: str, help_text: str) -> Definition:
+    """Several chip datasets, by the layers of their indexes."""
+    return described(QgsProcessingParameterMultipleLayers(name, tr(label), POLYGONS), help_text)
+
+
 def folder_input(
     name: str, label: str, help_text: str, *, optional: bool = False, advanced: bool = False
 ) -> Definition:

@@ -85,6 +85,10 @@ class Values:
         """An input file or folder."""
         return _absolute(self._algorithm.parameterAsString(self._parameters, name, self._context))
 
+    def files(self, name: str) -> tuple[str, ...]:
+        """The files of several vector layers."""
+        return self._inputs.files.get(name, ())
+
     def output(self, name: str) -> str:
         """A file or folder to be written, empty when it is not wanted."""
         return _absolute(self._algorithm.parameterAsFileOutput(self._parameters, name, self._context))

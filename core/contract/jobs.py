@@ -327,7 +327,7 @@ class SplitChipsJob(Job):
 
 @dataclass(frozen=True)
 class MergeChipsJob(Job):
-    """One dataset out of several; `datasets` are folders, or the file `dataset.json` of each."""
+    """One dataset out of several; `datasets` are folders, or a file in each."""
 
     kind: ClassVar[str] = "mergechips"
     datasets: tuple[str, ...]

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from qgis.core import (
-    QgsProcessing,
-    QgsProcessingContext,
-    QgsProcessingOutputDefinition,
-    QgsProcessingOutputNumber,
-    QgsProcessingOutputVectorLayer,
-    QgsProcessingUtils,
-)
+from qgis.core import QgsProcessingContext, QgsProcessingOutputDefinition
 
-from ...core.contract.dataset import CHIPS_LAYER, TASKS
+from ...core.contract.dataset import TASKS
 from ...core.contract.jobs import (
     EDGES,
     MASK_STRATEGIES,
@@ -30,6 +22,7 @@ from ..base import DATA, InstaGeoAlgorithm
 from ..class_table import COLUMNS
 from ..values import TABLE_COLUMNS, Values
 from . import archive
+from .index_layer import index_outputs, load_index
 
 
 class CreateChips(InstaGeoAlgorithm):
@@ -55,12 +48,7 @@ class CreateChips(InstaGeoAlgorithm):
         return [*_labels(), *archive.label_dates(), *_imagery(), *_archive(), *_chips(), *_grid(), *_outputs()]
 
     def results(self) -> list[QgsProcessingOutputDefinition]:
-        polygons = QgsProcessing.SourceType.TypeVectorPolygon
-        return [
-            QgsProcessingOutputVectorLayer("INDEX", p.tr("Index of the chips"), polygons),
-            QgsProcessingOutputNumber("CHIP_COUNT", p.tr("Number of chips")),
-            QgsProcessingOutputNumber("SKIPPED_COUNT", p.tr("Number of cells and labels skipped")),
-        ]
+        return index_outputs("Number of cells and labels skipped")
 
     def job(self, values: Values) -> CreateChipsJob:
         return CreateChipsJob(
@@ -103,14 +91,7 @@ class CreateChips(InstaGeoAlgorithm):
         )
 
     def load(self, outputs: Mapping[str, Any], context: QgsProcessingContext) -> None:
-        """The index opens as a layer."""
-        index, project = outputs.get("INDEX"), context.project()
-        if not index or project is None:
-            return
-        hint = QgsProcessingUtils.LayerHint.Vector
-        name = p.tr("{} chips").format(Path(str(outputs["OUTPUT"])).name)
-        details = QgsProcessingContext.LayerDetails(name, project, "INDEX", hint)
-        context.addLayerToLoadOnCompletion(f"{index}|layername={CHIPS_LAYER}", details)
+        load_index(outputs, context)
 
 
 def _labels() -> list[p.Definition]:

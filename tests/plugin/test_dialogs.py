@@ -34,8 +34,26 @@ VALUES = {
         "PLACEMENT": "centred",
         "EDGE": "skip",
         "MIN_VALID": 12.5,
+        "SOURCE": "stac",
+        "SENSOR": ["sentinel2", "dem"],
+        "DATE": "2022-06-08",
+        "TIMESTEPS": 3,
+        "STEP_UNIT": "month",
+        "SELECTION": "clearest",
+        "MASK": ["cloud", "shadow"],
         "OUTPUT": "/tmp/chips",
     },
+    "importchips": {
+        "INPUT": "/tmp/files",
+        "SENSOR": "hls",
+        "BANDS": "red,nir08",
+        "TIMESTEPS": 3,
+        "CLASS_TABLE": ["1", "0", "Rice", "#ddcc44"],
+        "HALF_PIXEL": True,
+        "OUTPUT": "/tmp/chips",
+    },
+    "mergechips": {"OUTPUT": "/tmp/chips"},
+    "exportchips": {"INPUT": "/tmp/chips", "FORMAT": "pairs", "SPLIT": "train", "OUTPUT": "/tmp/files"},
     "cleanchips": {"INPUT": "/tmp/chips", "MIN_VALID": 80.0, "MIN_LABELS": 5},
     "chipstatistics": {"INPUT": "/tmp/chips", "SPLIT": "train", "REPORT": "/tmp/report.html"},
     "splitchips": {"INPUT": "/tmp/chips", "STRATEGY": "group", "GROUP_FIELD": "farm", "BUFFER": 25.0, "FOLDS": 5},
@@ -70,11 +88,11 @@ def plugin(qgis_processing):
 
 
 @pytest.fixture
-def project(make_labels, survey, scene):
-    """A project with the survey and the scene, which dialogs offer."""
-    layers = [make_labels(survey), QgsRasterLayer(scene, "scene")]
+def project(make_labels, survey, scene, make_area):
+    """A project with the survey, the scene and an area, which dialogs offer."""
+    layers = [make_labels(survey), QgsRasterLayer(scene, "scene"), make_area(0)]
     QgsProject.instance().addMapLayers(layers)
-    yield {"INPUT": layers[0].id(), "RASTERS": [layers[1].id()]}
+    yield {"INPUT": layers[0].id(), "RASTERS": [layers[1].id()], "AREA": layers[2].id()}
     QgsProject.instance().clear()
 
 
@@ -122,6 +140,7 @@ def test_the_dialog_gives_back_what_it_was_given(open_dialog, project, name):
     dialog, _ = open_dialog(name)
     layers = {
         "createchips": project,
+        "mergechips": {"INPUTS": [project["AREA"]]},
         "predictraster": {"INPUT": project["RASTERS"]},
         "labelstomap": {"labels": project["INPUT"], "imagery": project["RASTERS"]},
     }.get(name, {})

@@ -186,7 +186,7 @@ def test_parameters_that_fit_no_image_are_refused_and_leave_nothing(files, bring
 
 def test_a_csv_with_other_columns_is_refused_with_what_it_has(tmp_path, bring):
     (tmp_path / "points.csv").write_text("x,y,label\n1,2,3\n")
-    with pytest.raises(InstaGeoError, match="columns Input, Label.*points.csv has x, y, Label"):
+    with pytest.raises(InstaGeoError, match=r"columns Input, Label.*points\.csv has x, y, Label"):
         bring(tmp_path / "points.csv")
 
 
