@@ -11,6 +11,7 @@ import shapely
 from .grid import Grid
 
 EDGE_POINTS = 21  # a straight edge in a projected CRS is curved in degrees
+_STRAIGHT = 1e-7  # degrees, about a centimetre: an edge less curved than this needs no points in between
 
 
 def footprint_4326(grid: Grid) -> shapely.MultiPolygon:
@@ -19,7 +20,8 @@ def footprint_4326(grid: Grid) -> shapely.MultiPolygon:
     A grid across the antimeridian becomes two parts, one around a pole reaches to the pole. Corners outside the
     domain of the projection are left out.
     """
-    return cut_at_antimeridian(_ring_4326(grid))
+    parts = shapely.get_parts(cut_at_antimeridian(_ring_4326(grid)))
+    return shapely.MultiPolygon(shapely.simplify(parts, _STRAIGHT).tolist())
 
 
 @lru_cache(maxsize=32)

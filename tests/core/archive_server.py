@@ -68,6 +68,7 @@ class Archive:
         dtype="int16",
         proj=True,
         assets=None,
+        block=128,
         **properties,
     ):
         """A scene; `bands` are asset names with their resolution as a multiple of `resolution` (a list: 1 each).
@@ -82,11 +83,11 @@ class Archive:
             side = size // factor
             pixels = (assets or {}).get(band)
             pixels = coded(transform, side, side, number, day).astype(dtype) if pixels is None else pixels
-            links[band] = self._asset(f"{collection}/{name}/{band}.tif", pixels, transform, crs, nodata)
+            links[band] = self._asset(f"{collection}/{name}/{band}.tif", pixels, transform, crs, nodata, block)
         transform = Affine(resolution, 0, corner[0], 0, -resolution, corner[1])
         if mask is not None:
             key, pixels = mask
-            links[key] = self._asset(f"{collection}/{name}/{key}.tif", pixels, transform, crs, None)
+            links[key] = self._asset(f"{collection}/{name}/{key}.tif", pixels, transform, crs, None, block)
         described = {"proj:epsg": int(crs.split(":")[1])} if proj else {}
         clouds = {} if cloud is None else {"eo:cloud_cover": cloud}
         geometry = outline(transform, size, size, crs)
@@ -97,8 +98,8 @@ class Archive:
         })  # fmt: skip
         return self.items[-1]
 
-    def _asset(self, relative, pixels, transform, crs, nodata):
-        write_cog(self.folder / relative, pixels, transform, crs, nodata)
+    def _asset(self, relative, pixels, transform, crs, nodata, block):
+        write_cog(self.folder / relative, pixels, transform, crs, nodata, block)
         return {"href": f"{self.url}/{relative}", "type": "image/tiff; application=geotiff"}
 
 
@@ -123,6 +124,9 @@ class RangeServer:
             def do_GET(self):
                 outer.answer(self)
 
+            def do_HEAD(self):
+                outer.describe(self)
+
             def log_message(self, *arguments):
                 pass
 
@@ -134,6 +138,15 @@ class RangeServer:
     def close(self):
         self._server.shutdown()
         self._server.server_close()
+
+    def describe(self, handler):
+        """Answer HEAD, which GDAL asks and the product does not."""
+        time.sleep(self.latency_s)
+        file = self.folder / handler.path.partition("?")[0].lstrip("/")
+        handler.send_response(200 if file.is_file() else 404)
+        handler.send_header("Content-Length", str(file.stat().st_size if file.is_file() else 0))
+        handler.send_header("Accept-Ranges", "bytes")
+        handler.end_headers()
 
     def answer(self, handler):
         time.sleep(self.latency_s)
