@@ -142,6 +142,48 @@ class _Unit:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Chips of one scene that are still to be made."""
+
+    scene: ArchiveScene
+    candidates: Sequence[Candidate]
+
+
+def waiting_batches(scenes: Sequence[ArchiveScene], is_done: Callable[[str], bool]) -> list[Batch]:
+    """What is not done yet, a batch a scene."""
+    batches = [Batch(s, [c for c in s.planned.plan.candidates if not is_done(c.name)]) for s in scenes]
+    return [batch for batch in batches if batch.candidates]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where chips are made: their `folder`, one for what is fetched, and who the user is."""
+
+    folder: Path
+    spool: Path
+    credentials: Credentials
+
+
+def make_batches(
+    work: ArchiveWork, batches: Sequence[Batch], place: Workplace, reporter: Reporter
+) -> Iterator[Outcome]:
+    """Make the chips of all batches, in order; their files are complete before their outcome is yielded."""
+    threads = ThreadPoolExecutor(chip_threads(), thread_name_prefix="instageo-chip")
+    try:
+        with AssetStore(Access(place.credentials, PATIENCE), place.spool) as store:
+            units = [_unit(work, batch, place.folder, store) for batch in batches]
+            yield from _Run(units, store, threads, reporter).outcomes()
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _unit(work: ArchiveWork, batch: Batch, folder: Path, store: AssetStore) -> _Unit:
+    source = work.source(batch.scene, store)
+    maker = work.maker(batch.scene, folder, source)
+    return _Unit(maker, source, batch.candidates, source.hrefs(), len(batch.candidates))
+
+
+@dataclass(frozen=True)
 class ArchiveProduction:
     """Makes the chips on this machine."""
 
@@ -151,23 +193,8 @@ class ArchiveProduction:
 
     def produce(self, folder: Path, is_done: Callable[[str], bool], reporter: Reporter) -> Iterator[Outcome]:
         """See `Production`. Chips that could not be read are told like any other; the caller tries them again."""
-        threads = ThreadPoolExecutor(chip_threads(), thread_name_prefix="instageo-chip")
-        try:
-            with AssetStore(Access(self.credentials, PATIENCE), folder / SPOOL) as store:
-                units = self._units(folder, is_done, store)
-                yield from _Run(units, store, threads, reporter).outcomes()
-        finally:
-            threads.shutdown(wait=True, cancel_futures=True)
-
-    def _units(self, folder: Path, is_done: Callable[[str], bool], store: AssetStore) -> list[_Unit]:
-        units = []
-        for scene in self.scenes:
-            waiting = [c for c in scene.planned.plan.candidates if not is_done(c.name)]
-            if waiting:
-                source = self.work.source(scene, store)
-                maker = self.work.maker(scene, folder, source)
-                units.append(_Unit(maker, source, waiting, source.hrefs(), len(waiting)))
-        return units
+        place = Workplace(folder, folder / SPOOL, self.credentials)
+        return make_batches(self.work, waiting_batches(self.scenes, is_done), place, reporter)
 
 
 class _Run:

@@ -34,6 +34,7 @@ from .index import SkippedRow
 from .placement import safe_name
 from .plan import Candidate, PlannedScene, ScenePlan, plan_scene, skipped_cell
 from .prepare import Preparation
+from .sources import Production
 from .vectors import Layer
 
 SEARCH_FILE = "search.json"
@@ -76,13 +77,21 @@ def prepare_archive(
         planner.plan(area)
     planner.tell()
     work = ArchiveWork(job, inputs, ground.given)
-    production = ArchiveProduction(work, planner.scenes, archive.credentials)
+    production = _production(work, planner.scenes, archive.credentials)
     labels = ground.labels(planner.skipped, planner.lost)
     sources = tuple(_records(inputs, planner.scenes, job))
     planned = [scene.planned for scene in planner.scenes]
     if not planned:
         raise planner.nothing(labels.skipped)
     return Preparation(tuple(one.spec for one in inputs), sources, labels, planned, production)
+
+
+def _production(work: ArchiveWork, scenes: Sequence[ArchiveScene], credentials: Credentials) -> Production:
+    if not work.job.scheduler:
+        return ArchiveProduction(work, scenes, credentials)
+    from .cluster import ClusterProduction  # Dask takes a second to import
+
+    return ClusterProduction(work, scenes, credentials)
 
 
 @dataclass(frozen=True)

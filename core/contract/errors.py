@@ -26,6 +26,10 @@ class InstaGeoError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
+    def __reduce__(self) -> tuple[type[InstaGeoError], tuple[str, str, str]]:
+        """Another process gets it whole."""
+        return InstaGeoError, (self.message, self.hint, self.code)
+
 
 class Cancelled(InstaGeoError):
     """The user asked to stop."""

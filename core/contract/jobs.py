@@ -229,6 +229,8 @@ class CreateChipsJob(Job):
             problems.add("both RASTERS and RASTER_TABLE are given; give one of them.")
         if self.sensors != (CUSTOM,):
             problems.add(f"SENSOR is {' '.join(self.sensors) or 'empty'}; expected custom for SOURCE rasters.")
+        if self.scheduler:
+            problems.add("SCHEDULER is for SOURCE stac; leave it empty.")
 
     def _check_archive(self, problems: Problems) -> None:
         self.archive.check(problems)

@@ -2,11 +2,12 @@
 
 import errno
 import importlib
+import pickle
 
 import numpy as np
 import pytest
 import rasterio
-from instageo_plugin.core.contract.errors import CODES, Cancelled, InstaGeoError
+from instageo_plugin.core.contract.errors import CODES, DISK, Cancelled, InstaGeoError
 from instageo_plugin.core.failures import describe
 
 
@@ -63,3 +64,8 @@ def test_numpy_and_the_import_system_raise_what_is_expected_here():
     with pytest.raises(ImportError) as missing:
         importlib.import_module("a_library_that_is_not_there")
     assert "a_library_that_is_not_there" in describe(missing.value).message
+
+
+def test_an_error_crosses_to_another_process_whole():
+    error = pickle.loads(pickle.dumps(InstaGeoError("found", "remedy", DISK)))
+    assert (error.message, error.hint, error.code) == ("found", "remedy", DISK)

@@ -15,6 +15,7 @@ from instageo_plugin.core.archive.access import Patience
 from instageo_plugin.core.chips import archive_chips
 from instageo_plugin.core.contract.errors import InstaGeoError
 from instageo_plugin.core.contract.jobs import ArchiveChoice
+from pyproj import Transformer
 
 L30 = ("B02", "B03", "B04", "B05", "B06", "B07")
 S30 = ("B02", "B03", "B04", "B8A", "B11", "B12")
@@ -450,6 +451,37 @@ def test_an_area_without_labels_gets_chips_for_prediction(hls, make, write_vecto
                 placement="dense", chip_size=64)  # fmt: skip
     assert len(made.dataset.chips) == 6
     assert not any(chip.label_path for chip in made.dataset.chips)
+
+
+def test_an_area_without_imagery_names_the_nearest_dates(hls, make, write_vector, catalog, tmp_path):
+    hls("2022-08-05")
+    area = write_vector("area.gpkg", [polygon(100, 100, 200, 130)], crs="EPSG:32633", n=[1])
+    with pytest.raises(InstaGeoError, match=r"no imagery(.|\n)*nearest dates with imagery are 2022-08-05"):
+        make(source="stac", sensors=("hls",), archive=ArchiveChoice(catalog=catalog()), area=area, date="2022-06-08",
+             placement="dense", chip_size=64)  # fmt: skip
+    assert not list(tmp_path.glob("chips*"))
+
+
+def test_a_polygon_across_the_antimeridian_gets_chips_of_both_sides(hls, make, write_vector, catalog, coded_at):
+    to_60, to_1 = (Transformer.from_crs("EPSG:4326", f"EPSG:{code}", always_xy=True) for code in (32760, 32701))
+    x, y = (round(value / 30) * 30 for value in to_60.transform(180, -17))
+    hls("2022-06-05", tile="60KYF", crs="EPSG:32760", corner=(x - 550 * 30, y))
+    x1, y1 = (round(value / 30) * 30 for value in to_1.transform(-180, -17))
+    hls("2022-06-05", tile="01KAB", crs="EPSG:32701", corner=(x1 + 300, y1))
+    field = shapely.box(x - 4500, y - 6000, x + 4500, y - 4500)
+    labels = write_vector("field.gpkg", [field], crs="EPSG:32760", kind=[1])
+    made = make(source="stac", sensors=("hls",), archive=ArchiveChoice(catalog=catalog()), labels=labels, chip_size=64,
+                class_field="kind", date="2022-06-08")  # fmt: skip
+    assert {chip.crs for chip in made.dataset.chips} == {"EPSG:32760", "EPSG:32701"}
+    labelled = sum(chip.class_counts.get(1, 0) for chip in made.dataset.chips)
+    assert labelled == pytest.approx((300 - 38 - 10) * 50, rel=0.05)  # between the scenes lies ground without any
+    for chip in made.dataset.chips:
+        west, _, east, _ = chip.footprint.bounds
+        assert east - west < 0.1
+        pixels = pixels_of(made, chip)[0][0]
+        there = pixels != -9999
+        assert there.any()
+        assert (pixels == coded_at(Affine(*chip.transform), 64, 64, 0, 156))[there].all()
 
 
 def test_label_rasters_on_another_grid_are_put_on_the_imagerys(hls, make, write_raster, catalog):
