@@ -49,15 +49,17 @@ def label_dates() -> list[p.Definition]:
     return [
         p.field(
             "DATE_FIELD",
-            "Date field",
+            "Date field (archive)",
             "INPUT",
             "The field that says when each label was observed, for imagery from an archive. Dates without a time zone "
             "are UTC days.",
         ),
-        p.text("DATE", "Date", CreateChipsJob.date, "One date for all labels, in place of a field: 2022-06-08."),
+        p.text(
+            "DATE", "Date (archive)", CreateChipsJob.date, "One date for all labels, in place of a field: 2022-06-08."
+        ),
         p.text(
             "DATE_FORMAT",
-            "Date format",
+            "Date format (archive)",
             CreateChipsJob.date_format,
             "How dates are written, when not as 2022-06-08: '%d/%m/%Y' for 08/06/2022, '%d.%m.%y' for 08.06.22.",
             advanced=True,
@@ -70,16 +72,16 @@ def timesteps() -> list[p.Definition]:
     return [
         p.integer(
             "TIMESTEPS",
-            "Timesteps",
+            "Timesteps (archive)",
             ArchiveChoice.timesteps,
             "How many dates a chip has. The first is the label's, the others come before it. Default 1.",
             minimum=1,
             maximum=1000,
         ),
-        p.integer("STEP", "Step", ArchiveChoice.step, "From one date to the next. Default 30.", minimum=1),
+        p.integer("STEP", "Step (archive)", ArchiveChoice.step, "From one date to the next. Default 30.", minimum=1),
         p.choice(
             "STEP_UNIT",
-            "Unit of the step",
+            "Unit of the step (archive)",
             STEP_UNITS,
             ArchiveChoice.step_unit,
             "'days' (default), 'month' or 'dekad' (the 1st, 11th and 21st of a month).",
@@ -87,28 +89,28 @@ def timesteps() -> list[p.Definition]:
         ),
         p.integer(
             "OFFSET_DAYS",
-            "Days before the label",
+            "Days before the label (archive)",
             ArchiveChoice.offset_days,
             "How many days before the label's date the first date lies. Default 0.",
             advanced=True,
         ),
         p.flag(
             "MONTH_START",
-            "From the month's first day",
+            "From the month's first day (archive)",
             ArchiveChoice.month_start,
             "Count from the first day of the label's month rather than from its day.",
             advanced=True,
         ),
         p.integer(
             "TOLERANCE_DAYS",
-            "Tolerance in days",
+            "Tolerance in days (archive)",
             ArchiveChoice.tolerance_days,
             "How many days before or after a date a scene may be. Default 5.",
             minimum=0,
         ),
         p.integer(
             "MIN_TIMESTEPS",
-            "Fewest timesteps",
+            "Fewest timesteps (archive)",
             None,
             "Chips with fewer dates found are skipped; dates missing in between are nodata. Empty: all are needed.",
             minimum=1,
@@ -122,7 +124,7 @@ def scenes() -> list[p.Definition]:
     return [
         p.choice(
             "SELECTION",
-            "Scene for a date",
+            "Scene for a date (archive)",
             SELECTIONS,
             ArchiveChoice.selection,
             "'cloud': least clouds says the catalogue (default). 'nearest': nearest date. 'clearest': fewest masked "
@@ -130,7 +132,7 @@ def scenes() -> list[p.Definition]:
         ),
         p.decimal(
             "MAX_CLOUD",
-            "Most clouds in a scene",
+            "Most clouds in a scene (archive)",
             ArchiveChoice.max_cloud,
             "Percent of the scene, for 'cloud' and 'nearest'. Scenes that say nothing of clouds are kept. Default 10.",
             minimum=0,
@@ -138,16 +140,22 @@ def scenes() -> list[p.Definition]:
         ),
         p.choice(
             "MASK",
-            "Mask",
+            "Mask (archive)",
             MASKS,
             list(ArchiveChoice.masks),
             "What to mask out with the scene's own quality band. Without any, everything is kept (default).",
             several=True,
         ),
-        p.flag("DAYTIME", "Daytime only", ArchiveChoice.daytime, "Leave out scenes taken at night.", advanced=True),
+        p.flag(
+            "DAYTIME",
+            "Daytime only (archive)",
+            ArchiveChoice.daytime,
+            "Leave out scenes taken at night.",
+            advanced=True,
+        ),
         p.choice(
             "ORBIT",
-            "Orbit",
+            "Orbit (archive)",
             ORBITS,
             ArchiveChoice.orbit,
             "Sentinel-1: 'any' direction (default), 'ascending' or 'descending'.",

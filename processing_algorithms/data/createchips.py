@@ -214,7 +214,7 @@ def _archive() -> list[p.Definition]:
     return [
         p.choice(
             "SENSOR",
-            "Sensor",
+            "Sensors (archive)",
             (*SENSORS, CUSTOM),
             list(CreateChipsJob.sensors),
             "With the source 'stac': the satellites, each of which becomes an input of the dataset. 'custom' for "
@@ -226,7 +226,7 @@ def _archive() -> list[p.Definition]:
         *archive.scenes(),
         p.text(
             "SCHEDULER",
-            "Dask scheduler",
+            "Dask scheduler (archive)",
             CreateChipsJob.scheduler,
             "Address of a Dask scheduler, such as tcp://cluster:8786, whose workers read the archive and see the same "
             "folders. Empty: this computer reads.",
