@@ -7,12 +7,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from .archive.access import LOGIN_VARIABLES, secrets_of
 from .contract.errors import CANCELLED as CANCELLED_CODE
 from .contract.errors import INTERNAL, Cancelled, InstaGeoError
 from .contract.events import json_values
@@ -22,8 +23,6 @@ from .failures import describe
 from .handlers import run_job
 
 DONE, FAILED, CANCELLED = 0, 1, 130
-
-_LOGIN = "INSTAGEO_AUTH_"
 
 KeepStreams = Callable[[], "tuple[int, TextIO]"]
 
@@ -45,14 +44,6 @@ def run_command_line(arguments: list[str], keep_streams: KeepStreams) -> int:
         else:
             reporter.progress(1.0)
     return _report_failure(failed) if failed else _write_outputs(outputs, answers)
-
-
-def secrets_of(environment: Mapping[str, str]) -> dict[str, str]:
-    """The archive login that the environment holds, since a job file never does."""
-    named = {"username": f"{_LOGIN}USERNAME", "password": f"{_LOGIN}PASSWORD"}
-    secrets = {name: environment[variable] for name, variable in named.items() if environment.get(variable)}
-    token = environment.get(f"{_LOGIN}TOKEN")
-    return {**secrets, "header:Authorization": f"Bearer {token}"} if token else secrets
 
 
 class BarReporter:
@@ -115,8 +106,8 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="run a job file",
         description="Run a job file; its outputs are printed as JSON, everything else goes to stderr.",
-        epilog=f"An archive's login comes from the environment: {_LOGIN}USERNAME and {_LOGIN}PASSWORD, or "
-        f"{_LOGIN}TOKEN. Exit status: 0 done, 1 failed, 2 wrong arguments, 130 cancelled.",
+        epilog=f"An archive's login comes from the environment: {LOGIN_VARIABLES}. "
+        "Exit status: 0 done, 1 failed, 2 wrong arguments, 130 cancelled.",
     )
     run.add_argument("job", help="job file, written by the parameter JOB of any algorithm in QGIS")
     return parser

@@ -71,6 +71,16 @@ class Credentials:
 
 
 NOBODY = Credentials()
+_VARIABLE = "INSTAGEO_AUTH_"
+LOGIN_VARIABLES = f"{_VARIABLE}USERNAME and {_VARIABLE}PASSWORD, or {_VARIABLE}TOKEN"
+
+
+def secrets_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """The archive login that the environment holds, since no job file does."""
+    named = {"username": f"{_VARIABLE}USERNAME", "password": f"{_VARIABLE}PASSWORD"}
+    secrets = {name: environment[variable] for name, variable in named.items() if environment.get(variable)}
+    token = environment.get(f"{_VARIABLE}TOKEN")
+    return {**secrets, f"{_HEADER}Authorization": f"Bearer {token}"} if token else secrets
 
 
 def _below(host: str, domains: tuple[str, ...]) -> bool:

@@ -1,7 +1,7 @@
 """Making chips from an archive on a Dask cluster: the same work as on one machine, a batch of chips a task.
 
 The workers see the dataset's folder, have the same version of this package, and write the chips' files themselves; what
-became of each chip comes back. A login reaches them beside the tasks, in memory, so that no task or its log holds it.
+became of each chip comes back. They take an archive's login from their own environment: none travels to them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, get_worker, wait
+from distributed import Client, Future, KilledWorker, wait
 
-from ..archive.access import NOBODY, Credentials
+from ..archive.access import LOGIN_VARIABLES, Credentials, secrets_of
 from ..contract.errors import BACKEND, MEMORY, InstaGeoError, Problems
 from ..contract.version import SOFTWARE
 from ..reporting import Reporter, SilentReporter
@@ -30,7 +29,6 @@ BATCH = 32  # chips a task: some seconds of work, and few enough to be done agai
 _TASKS_A_WORKER = 3  # sent ahead, so that no worker waits
 _CONNECT_S, _WORKERS_S = 15.0, 30.0
 _LOOK_S = 0.2  # between two looks whether the user has cancelled
-_LOGINS = "instageo_logins"  # attribute of a Dask worker
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,9 @@ class ClusterProduction:
         address = self.work.job.scheduler
         batches = _cut(waiting_batches(self.scenes, is_done))
         with _connected(address) as client:
-            workers = _check_workers(client, address, folder)
+            workers = _check_workers(client, address, folder, bool(self.credentials.secrets))
             reporter.log(f"{workers} Dask workers make the chips.")
-            with _logged_in(client, self.credentials) as token:
-                yield from _Run(self.work, batches, (client, folder, token), _TASKS_A_WORKER * workers, reporter)
+            yield from _Run(self.work, batches, (client, folder), _TASKS_A_WORKER * workers, reporter)
 
 
 def _cut(batches: Sequence[Batch]) -> deque[Batch]:
@@ -77,7 +74,7 @@ def _connected(address: str) -> Iterator[Client]:
         yield client
 
 
-def _check_workers(client: Client, address: str, folder: Path) -> int:
+def _check_workers(client: Client, address: str, folder: Path, with_login: bool) -> int:
     """How many workers there are; raises `InstaGeoError` that lists those that cannot do the work."""
     try:
         client.wait_for_workers(1, timeout=_WORKERS_S)
@@ -94,48 +91,21 @@ def _check_workers(client: Client, address: str, folder: Path) -> int:
             BACKEND,
         ) from error
     problems = Problems("SCHEDULER", "All workers need this version, and the same folders as this computer.", BACKEND)
-    for worker, (software, writable) in sorted(states.items()):
+    for worker, (software, writable, login) in sorted(states.items()):
         if software != SOFTWARE:
             problems.add(f"worker {worker} has {software}; expected {SOFTWARE}.")
         if not writable:
             problems.add(f"worker {worker} cannot write to {folder}.")
+        if with_login and not login:
+            problems.add(f"worker {worker} has no login of its own; start it with {LOGIN_VARIABLES}, or a ~/.netrc.")
     problems.raise_if_any()
     return len(states)
 
 
-def _state(folder: str) -> tuple[str, bool]:
-    """On a worker: the version it has, and whether it can write to `folder`."""
-    return SOFTWARE, os.access(folder, os.W_OK)
-
-
-@contextmanager
-def _logged_in(client: Client, credentials: Credentials) -> Iterator[str]:
-    """The name under which every worker, also one that comes later, knows the credentials; "" when there are none."""
-    if not credentials.secrets:
-        yield ""
-        return
-    token = uuid.uuid4().hex
-    client.register_plugin(_Login(token, credentials), name=token)
-    try:
-        yield token
-    finally:
-        with suppress(Exception):  # the scheduler may be gone
-            client.unregister_worker_plugin(token)
-
-
-class _Login(WorkerPlugin):
-    """Keeps credentials in the memory of a worker."""
-
-    def __init__(self, token: str, credentials: Credentials) -> None:
-        self._token = token
-        self._credentials = credentials
-
-    def setup(self, worker: Worker) -> None:
-        logins = getattr(worker, _LOGINS, {})
-        setattr(worker, _LOGINS, {**logins, self._token: self._credentials})
-
-    def teardown(self, worker: Worker) -> None:
-        getattr(worker, _LOGINS, {}).pop(self._token, None)
+def _state(folder: str) -> tuple[str, bool, bool]:
+    """On a worker: the version it has, whether it can write to `folder`, whether it has a login for an archive."""
+    login = bool(secrets_of(os.environ)) or Path(os.environ.get("NETRC", "~/.netrc")).expanduser().is_file()
+    return SOFTWARE, os.access(folder, os.W_OK), login
 
 
 class _Run:
@@ -145,13 +115,13 @@ class _Run:
         self,
         work: ArchiveWork,
         batches: deque[Batch],
-        cluster: tuple[Client, Path, str],
+        cluster: tuple[Client, Path],
         most: int,
         reporter: Reporter,
     ) -> None:
         self._work = work
         self._batches = batches
-        self._client, self._folder, self._token = cluster
+        self._client, self._folder = cluster
         self._most = most
         self._reporter = reporter
         self._sent: dict[Future, Batch] = {}
@@ -169,15 +139,8 @@ class _Run:
     def _send(self) -> None:
         while self._batches and len(self._sent) < self._most:
             batch = self._batches.popleft()
-            future = self._client.submit(
-                make_batch,
-                self._work,
-                batch,
-                str(self._folder),
-                self._token,
-                pure=False,
-                key=f"chips-{uuid.uuid4().hex}",
-            )
+            key = f"chips-{uuid.uuid4().hex}"
+            future = self._client.submit(make_batch, self._work, batch, str(self._folder), pure=False, key=key)
             self._sent[future] = batch
 
     def _finished(self) -> list[Future]:
@@ -204,9 +167,9 @@ class _Run:
         return outcomes
 
 
-def make_batch(work: ArchiveWork, batch: Batch, folder: str, token: str) -> list[Outcome]:
+def make_batch(work: ArchiveWork, batch: Batch, folder: str) -> list[Outcome]:
     """On a worker: make the chips of one batch."""
-    logins: dict[str, Any] = getattr(get_worker(), _LOGINS, {})
+    credentials = Credentials(work.job.archive.catalog, secrets_of(os.environ))
     with tempfile.TemporaryDirectory(prefix="instageo-") as spool:
-        place = Workplace(Path(folder), Path(spool) / "spool", logins.get(token, NOBODY))
+        place = Workplace(Path(folder), Path(spool) / "spool", credentials)
         return list(make_batches(work, [batch], place, SilentReporter()))

@@ -228,8 +228,8 @@ def _archive() -> list[p.Definition]:
             "SCHEDULER",
             "Dask scheduler (archive)",
             CreateChipsJob.scheduler,
-            "Address of a Dask scheduler, such as tcp://cluster:8786, whose workers read the archive and see the same "
-            "folders. Empty: this computer reads.",
+            "Address of a Dask scheduler, such as tcp://cluster:8786, whose workers read the archive, see the same "
+            "folders and have a login of their own where one is needed. Empty: this computer reads.",
             advanced=True,
         ),
     ]

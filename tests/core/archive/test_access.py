@@ -4,7 +4,7 @@ import json
 import planetary_computer.sas
 import planetary_computer.settings
 import pytest
-from instageo_plugin.core.archive.access import Access, Credentials, Patience, ReadFailure, Session
+from instageo_plugin.core.archive.access import Access, Credentials, Patience, ReadFailure, Session, secrets_of
 from instageo_plugin.core.contract.errors import InstaGeoError
 
 CONTENT = bytes(range(256)) * 40
@@ -150,3 +150,17 @@ def test_planetary_computers_storage_is_signed_and_an_expired_signature_renewed(
     tokens.clear()
     with pytest.raises(InstaGeoError, match="wants a login"):
         fetch(url)
+
+
+@pytest.mark.parametrize(
+    ("environment", "login", "headers"),
+    [
+        ({"INSTAGEO_AUTH_USERNAME": "ada", "INSTAGEO_AUTH_PASSWORD": "x y"}, ("ada", "x y"), {}),
+        ({"INSTAGEO_AUTH_TOKEN": "t0ken"}, None, {"Authorization": "Bearer t0ken"}),
+        ({"INSTAGEO_AUTH_USERNAME": "", "USERNAME": "ada"}, None, {}),
+    ],
+)
+def test_without_qgis_a_login_comes_from_the_environment(environment, login, headers):
+    credentials = Credentials("https://archive.example/stac", secrets_of(environment))
+    assert credentials.login == login
+    assert credentials.headers == headers

@@ -76,10 +76,10 @@ def recorder():
 def make(tmp_path):
     """Runs createchips into tmp_path/chips unless told otherwise."""
 
-    def run(*, reporter=None, **job):
+    def run(*, reporter=None, secrets=None, **job):
         job.setdefault("output", str(tmp_path / "chips"))
         reporter = reporter or Recorder()
-        return Made(create_chips(CreateChipsJob(**job), reporter), reporter)
+        return Made(create_chips(CreateChipsJob(**job), reporter, secrets), reporter)
 
     return run
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 import shapely
 from distributed import Client, LocalCluster
-from instageo_plugin.core.archive import access
 from instageo_plugin.core.chips import cluster
 from instageo_plugin.core.chips.dataset import open_dataset
 from instageo_plugin.core.contract.errors import InstaGeoError
@@ -115,38 +115,31 @@ def test_a_file_that_cannot_be_read_is_a_named_skip(make, job, dask_workers, ser
     assert set(made.skipped) == {("imagery could not be read", 1)}
 
 
-def test_a_login_reaches_the_workers_and_is_in_no_task(job, dask_workers, server, tmp_path, recorder, monkeypatch):
-    from instageo_plugin.core.chips.create import create_chips
-    from instageo_plugin.core.contract.jobs import CreateChipsJob
-
-    monkeypatch.setattr(access.Credentials, "may_know", lambda self, url: True)
+def test_workers_use_the_login_of_their_own_environment_and_none_travels(make, job, dask_workers, server, monkeypatch):
     sent = []
     submit = Client.submit
 
     def spying(self, *arguments, **options):
-        sent.append(repr(arguments) + repr(options))
+        sent.append(pickle.dumps((arguments[1:], options)))
         return submit(self, *arguments, **options)
 
     monkeypatch.setattr(Client, "submit", spying)
     catalog = f"{server.url}/items.json"
     (server.folder / "items.json").write_text(Path(job["archive"].catalog).read_text())
-    chosen = {**job, "archive": ArchiveChoice(catalog=catalog), "output": str(tmp_path / "chips")}
-    reporter = recorder()
-    create_chips(
-        CreateChipsJob(**chosen, scheduler=dask_workers.scheduler_address), reporter, {"header:X-Key": "hush-hush"}
-    )
-    pixels = [headers for path, headers in server.seen if path.endswith(".tif")]
-    assert len(pixels) > 10
-    assert all(headers.get("X-Key") == "hush-hush" for headers in pixels)
-    assert sent
-    assert not [text for text in sent if "hush" in text]
-    assert "hush" not in str(dask_workers.get_logs())
+    chosen = {**job, "archive": ArchiveChoice(catalog=catalog), "scheduler": dask_workers.scheduler_address}
     with Client(dask_workers.scheduler_address, set_as_default=False) as client:
-        assert set(client.run(_logins).values()) == {0}
-
-
-def _logins(dask_worker):
-    return len(getattr(dask_worker, "instageo_logins", {}))
+        with pytest.raises(InstaGeoError, match=r"2 problems(.|\n)*no login of its own(.|\n)*INSTAGEO_AUTH_TOKEN"):
+            make(**chosen, secrets={"header:X-Key": "hush-here"})
+        client.run(exec, "import os; os.environ['INSTAGEO_AUTH_TOKEN'] = 'hush-there'", {})
+        try:
+            make(**chosen, secrets={"header:X-Key": "hush-here"})
+        finally:
+            client.run(exec, "import os; del os.environ['INSTAGEO_AUTH_TOKEN']", {})
+    by_workers = {headers.get("Authorization") for path, headers in server.seen if path.endswith("B8A.tif")}
+    assert by_workers == {"Bearer hush-there"}
+    assert len(sent) > 4
+    assert not [content for content in sent if b"hush" in content]
+    assert "hush" not in str(dask_workers.get_logs())
 
 
 def test_no_scheduler_is_told_at_once(make, job, monkeypatch, tmp_path):
