@@ -10,10 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-import pyogrio
-
 from ..archive.access import Credentials
-from ..contract.dataset import INDEX_FILE, SKIPPED_LAYER, DatasetSpec
+from ..contract.dataset import DatasetSpec
 from ..contract.errors import InstaGeoError
 from ..contract.jobs import STAC, CreateChipsJob
 from ..contract.version import SOFTWARE
@@ -24,11 +22,11 @@ from .creation_report import write_report
 from .fingerprint import parameters_of
 from .from_archive import SEARCH_FILE, ArchiveSession, prepare_archive
 from .from_rasters import prepare_rasters
-from .index import ChipRow, SkippedRow, read_index
+from .index import ChipRow, SkippedRow
 from .ledger import LEDGER_FILE, Ledger, Outcome
 from .prepare import Preparation, lost_between
 from .vectors import read_layer
-from .writing import finish, is_finished, make_folders, write_truth
+from .writing import dataset_outputs, finish, is_finished, make_folders, write_truth
 
 
 def create_chips(
@@ -215,13 +213,7 @@ def _spec(
 
 
 def _results(job: CreateChipsJob, output: Path, reporter: Reporter) -> dict[str, Any]:
-    index = output / INDEX_FILE
-    results: dict[str, Any] = {
-        "OUTPUT": str(output),
-        "INDEX": str(index),
-        "CHIP_COUNT": len(read_index(index)),
-        "SKIPPED_COUNT": int(pyogrio.read_info(index, layer=SKIPPED_LAYER)["features"]),
-    }
+    results = dataset_outputs(output)
     if job.report:
         reporter.progress(0.98, "Writing the report")
         write_report(output, job.report)

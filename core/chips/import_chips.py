@@ -26,11 +26,10 @@ from ..imagery.grid import Grid
 from ..imagery.rasters import RasterInfo, crs_text, inspect_raster
 from ..reporting import Reporter
 from .chip_files import band_descriptions, geotiff
-from .dataset import open_dataset
 from .file_pairs import NO_LABEL, FilePair, file_records, files_folder, find_pairs, read_classes
 from .foreign import UNUSABLE_IMAGE, ForeignImages, ForeignLabels, Unusable
-from .index import ChipRow, SkippedRow, read_skipped_rows
-from .writing import is_finished, make_folders, new_folder, write_truth
+from .index import ChipRow, SkippedRow
+from .writing import dataset_outputs, is_finished, make_folders, new_folder, write_truth
 
 OTHER_BANDS, OTHER_TYPE, OTHER_SIZE = "another number of bands", "another pixel type", "another size"
 _NOT_COMPARED = ("output", "input", "root")
@@ -51,14 +50,9 @@ def import_chips(job: ImportChipsJob, reporter: Reporter) -> dict[str, Any]:
         with new_folder(output) as folder:
             _import(job, pairs, alone, parameters, folder, reporter)
         reporter.artifact("OUTPUT", str(output))
-    dataset = open_dataset(output)
-    reporter.progress(1, f"{len(dataset.chips)} chips")
-    return {
-        "OUTPUT": str(output),
-        "INDEX": str(dataset.index_path),
-        "CHIP_COUNT": len(dataset.chips),
-        "SKIPPED_COUNT": len(read_skipped_rows(dataset.index_path)),
-    }
+    outputs = dataset_outputs(output)
+    reporter.progress(1, f"{outputs['CHIP_COUNT']} chips")
+    return outputs
 
 
 def _parameters(job: ImportChipsJob, pairs: Sequence[FilePair]) -> dict[str, Any]:

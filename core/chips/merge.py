@@ -19,7 +19,7 @@ from ..reporting import Reporter
 from .dataset import ChipDataset, open_dataset
 from .ground import ground_groups
 from .index import ChipRow, SkippedRow, read_skipped_rows
-from .writing import is_finished, make_folders, new_folder, write_truth
+from .writing import dataset_outputs, is_finished, make_folders, new_folder, write_truth
 
 _SAME_RESOLUTION = 1e-6  # relative; transforms are stored as rounded text
 
@@ -44,14 +44,9 @@ def merge_chips(job: MergeChipsJob, reporter: Reporter) -> dict[str, Any]:
         with new_folder(output) as folder:
             _merge(datasets, parameters, folder, reporter)
         reporter.artifact("OUTPUT", str(output))
-    merged = open_dataset(output)
-    reporter.progress(1, f"{len(merged.chips)} chips")
-    return {
-        "OUTPUT": str(output),
-        "INDEX": str(merged.index_path),
-        "CHIP_COUNT": len(merged.chips),
-        "SKIPPED_COUNT": len(read_skipped_rows(merged.index_path)),
-    }
+    outputs = dataset_outputs(output)
+    reporter.progress(1, f"{outputs['CHIP_COUNT']} chips")
+    return outputs
 
 
 def _folder(path: str) -> Path:

@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 
-from ..contract.dataset import DATASET_FILE, IMAGE_FOLDER, INDEX_FILE, LABEL_FOLDER, DatasetSpec
+from ..contract.dataset import DATASET_FILE, IMAGE_FOLDER, INDEX_FILE, LABEL_FOLDER, SKIPPED_LAYER, DatasetSpec
 from ..contract.errors import DISK, InstaGeoError
 from ..contract.serial import from_plain, to_json
 from ..files import PART, check_writable, failures_named, remove
 from .fingerprint import differences
-from .index import ChipRow, SkippedRow, write_index
+from .index import ChipRow, SkippedRow, read_index, write_index
 
 
 def is_finished(output: Path, parameters: Mapping[str, Any]) -> bool:
@@ -91,3 +92,14 @@ def write_truth(folder: Path, spec: DatasetSpec, chips: Sequence[ChipRow], skipp
             DISK,
         ) from error
     (folder / DATASET_FILE).write_text(to_json(spec, indent=1) + "\n", encoding="utf-8")
+
+
+def dataset_outputs(output: Path) -> dict[str, Any]:
+    """OUTPUT, INDEX, CHIP_COUNT and SKIPPED_COUNT of the dataset at `output`."""
+    index = output / INDEX_FILE
+    return {
+        "OUTPUT": str(output),
+        "INDEX": str(index),
+        "CHIP_COUNT": len(read_index(index)),
+        "SKIPPED_COUNT": int(pyogrio.read_info(index, layer=SKIPPED_LAYER)["features"]),
+    }
