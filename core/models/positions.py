@@ -19,6 +19,14 @@ def sincos_1d(dim: int, positions: np.ndarray) -> np.ndarray:
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
 
 
+def sincos_of(dim: int, values: torch.Tensor) -> torch.Tensor:
+    """(...) float32 values to (..., dim): as `sincos_1d`, but in float32 throughout, as the published models encode
+    years, days and degrees."""
+    frequencies = 1.0 / BASE ** (torch.arange(dim // 2, dtype=torch.float32, device=values.device) / (dim / 2.0))
+    angles = values[..., None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
 @lru_cache(maxsize=16)
 def _table(dim: int, frames: int, rows: int, columns: int) -> np.ndarray:
     time, row, column = np.meshgrid(np.arange(frames), np.arange(rows), np.arange(columns), indexing="ij")

@@ -14,7 +14,8 @@ from torch import nn
 
 from ..contract.dataset import InputSpec
 from ..contract.errors import Problems
-from .attention import Block
+from .attention import Block, BlockStyle, run_blocks
+from .context import Context
 from .heads import UpsamplingHead
 from .padding import pad_to_multiple
 from .positions import interpolated_3d, sincos_3d
@@ -67,7 +68,7 @@ class VisionTransformer(nn.Module):
         self.patch_embeds = nn.ModuleList(PatchEmbed(c, dim, patch) for c in bands)
         self.input_embed = nn.Parameter(torch.zeros(len(bands), dim)) if len(bands) > 1 else None
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.blocks = nn.ModuleList(Block(dim, heads, eps=eps) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(dim, heads, BlockStyle(eps)) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=eps)
         self.apply(_initialise)
         nn.init.trunc_normal_(self.cls_token, std=INITIAL_STD)
@@ -79,23 +80,30 @@ class VisionTransformer(nn.Module):
             return sincos_3d(self.dim, frames, rows, columns)
         return interpolated_3d(self.dim, frames, (rows, columns), self.trained_grid)
 
-    def embed(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
+    def placed(self, x: torch.Tensor, frames: int, context: Context | None) -> torch.Tensor:
+        """Patch tokens with what `context` adds to them; nothing here."""
+        return x
+
+    def embed(self, images: Sequence[torch.Tensor], context: Context | None = None) -> torch.Tensor:
         """The tokens entering the first block, (N, 1 + sum of T * h * w, D): the class token, then input by input."""
         tokens = [self.cls_token.expand(images[0].shape[0], -1, -1)]
         for i, (image, patch_embed) in enumerate(zip(images, self.patch_embeds, strict=True)):
             rows, columns = image.shape[-2] // self.patch, image.shape[-1] // self.patch
             x = patch_embed(image)
             x = x + self.positions(image.shape[1], rows, columns).to(x.device, x.dtype)
+            x = self.placed(x, image.shape[1], context)
             tokens.append(x if self.input_embed is None else x + self.input_embed[i])
         return torch.cat([part.to(tokens[-1].dtype) for part in tokens], dim=1)
 
-    def forward(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, images: Sequence[torch.Tensor], context: Context | None = None) -> torch.Tensor:
         """Tokens after the last block and its normalisation, shaped as those of `embed`."""
-        x = self.embed(images)
-        for block in self.blocks:
-            x = block(x)
-        normalised: torch.Tensor = self.norm(x)
-        return normalised
+        return run_blocks(self.blocks, self.norm, self.embed(images, context))[0]
+
+    def features(
+        self, images: Sequence[torch.Tensor], wanted: Sequence[int], context: Context | None = None
+    ) -> list[torch.Tensor]:
+        """Tokens after the blocks `wanted`; of the last one after the normalisation too."""
+        return run_blocks(self.blocks, self.norm, self.embed(images, context), wanted)[1]
 
 
 def _initialise(module: nn.Module) -> None:
