@@ -46,6 +46,13 @@ def sincos_3d(dim: int, frames: int, rows: int, columns: int) -> torch.Tensor:
     return torch.from_numpy(_table(dim, frames, rows, columns))
 
 
+def sincos_2d(dim: int, rows: int, columns: int) -> torch.Tensor:
+    """(rows * columns, dim) float32, row by row: the first half follows the row, the second the column."""
+    row, column = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+    table = np.concatenate([sincos_1d(dim // 2, axis.ravel()) for axis in (row, column)], axis=1)
+    return torch.from_numpy(table.astype(np.float32))
+
+
 def interpolated_3d(dim: int, frames: int, shape: tuple[int, int], trained: tuple[int, int]) -> torch.Tensor:
     """`sincos_3d` of the rows and columns a model was `trained` on, stretched to `shape` in each frame.
 
