@@ -97,7 +97,8 @@ class TerraMindEncoder(nn.Module):
 
     def merged(self, tokens: torch.Tensor) -> torch.Tensor:
         """The mean over the modalities, position by position."""
-        return tokens.unflatten(1, (len(self.modalities), -1)).mean(dim=1)
+        n, _, dim = tokens.shape
+        return tokens.view(n, len(self.modalities), -1, dim).mean(dim=1)
 
 
 def terramind_weights(published: Mapping[str, torch.Tensor], modalities: Sequence[str]) -> dict[str, torch.Tensor]:
