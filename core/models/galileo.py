@@ -152,8 +152,6 @@ class GalileoEncoder(nn.Module):
         self.static_embed = _lines(STATIC, dim)
         self.blocks = nn.ModuleList(Block(dim, size.heads) for _ in range(size.depth))
         self.norm = nn.LayerNorm(dim, eps=1e-5)
-        self.register_buffer("_steps", sincos(part, np.arange(LONGEST_SERIES)), persistent=False)
-        self.register_buffer("_months", month_table(part), persistent=False)
 
     def forward(self, seen: GalileoInput) -> GalileoTokens:
         """Tokens after the last block, normalised; those that are not there hold the normalisation's bias."""
@@ -208,7 +206,8 @@ class GalileoEncoder(nn.Module):
         added[..., :part] = getattr(self, _CHANNELS[kind])
         if kind in (SPACE_TIME, TIME):
             steps = seen.months.shape[1]
-            times = torch.cat([self._steps[:steps].expand(len(tokens), -1, -1), self._months[seen.months]], dim=-1)  # type: ignore[index]
+            order = sincos(part, np.arange(steps)).to(added).expand(len(tokens), -1, -1)
+            times = torch.cat([order, month_table(part).to(added)[seen.months]], dim=-1)
             shape = (len(tokens), *[1] * (tokens.ndim - 4), steps, 1, 2 * part)
             added[..., part : 3 * part] = times.view(shape)
         if kind in (SPACE_TIME, SPACE):

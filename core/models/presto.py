@@ -74,8 +74,6 @@ class PrestoEncoder(nn.Module):
         self.channel_embed = nn.Embedding(len(GROUPS) + 1, _CHANNEL)
         self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-5)
-        self.register_buffer("_months", month_table(), persistent=False)
-        self.register_buffer("_positions", position_table(steps), persistent=False)
 
     def forward(self, series: PixelSeries) -> torch.Tensor:
         """(N, D): the mean of the tokens that are there, normalised."""
@@ -119,8 +117,9 @@ class PrestoEncoder(nn.Module):
         n, steps = series.months.shape
         if steps > self.steps:
             raise ValueError(f"the series has {steps} timesteps; the model takes up to {self.steps}")
-        months = self._months[series.months]  # type: ignore[index]
-        positions = self._positions[:steps].expand(n, -1, -1)  # type: ignore[index]
+        device = series.x.device
+        months = month_table().to(device)[series.months]
+        positions = position_table(steps).to(device).expand(n, -1, -1)
         values = torch.where(series.missing, 0.0, series.x)
         parts = [self.latlon_embed(cartesian(series.places))[:, None]]
         seen = [torch.ones(n, 1, dtype=torch.bool, device=values.device)]

@@ -13,8 +13,9 @@ from ..contract.errors import Problems
 _SHOWN = 5
 
 
-def load_weights(module: torch.nn.Module, tensors: Mapping[str, Any], subject: str) -> None:
-    """Fill `module` with `tensors` (arrays or tensors by key of its state dict).
+def load_weights(module: torch.nn.Module, tensors: Mapping[str, Any], subject: str, *, assign: bool = False) -> None:
+    """Fill `module` with `tensors` (arrays or tensors by key of its state dict); with `assign` they become its
+    parameters as they are, without a copy, as a module on the device `meta` needs it.
 
     Raises `InstaGeoError`, with the module as it was, that names the missing, the unexpected and the mis-shaped keys;
     `subject` says in it whose weights these are.
@@ -30,7 +31,7 @@ def load_weights(module: torch.nn.Module, tensors: Mapping[str, Any], subject: s
     _add(problems, "unexpected weights", [key for key in tensors if key not in wanted])
     _add(problems, "weights of another shape", wrong)
     problems.raise_if_any()
-    module.load_state_dict({key: _tensor(value) for key, value in tensors.items()})
+    module.load_state_dict({key: _tensor(value) for key, value in tensors.items()}, assign=assign)
 
 
 def _add(problems: Problems, what: str, items: list[str]) -> None:
