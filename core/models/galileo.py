@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from .attention import Block
-from .presto import month_table, without_unseen
+from .presto import month_table, without_unseen, xavier_linear
 
 LARGEST_PATCH = 8
 LONGEST_SERIES = 24
@@ -152,6 +152,7 @@ class GalileoEncoder(nn.Module):
         self.static_embed = _lines(STATIC, dim)
         self.blocks = nn.ModuleList(Block(dim, size.heads) for _ in range(size.depth))
         self.norm = nn.LayerNorm(dim, eps=1e-5)
+        self.apply(xavier_linear)
 
     def forward(self, seen: GalileoInput) -> GalileoTokens:
         """Tokens after the last block, normalised; those that are not there hold the normalisation's bias."""

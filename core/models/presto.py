@@ -74,6 +74,7 @@ class PrestoEncoder(nn.Module):
         self.channel_embed = nn.Embedding(len(GROUPS) + 1, _CHANNEL)
         self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-5)
+        self.apply(xavier_linear)
 
     def forward(self, series: PixelSeries) -> torch.Tensor:
         """(N, D): the mean of the tokens that are there, normalised."""
@@ -139,6 +140,14 @@ class PrestoEncoder(nn.Module):
             parts.append(self.dw_embed(series.dynamic_world) + torch.cat([months, channel, positions], dim=-1))
             seen.append(series.dynamic_world != NO_CLASS)
         return torch.cat(parts, dim=1), torch.cat(seen, dim=1)
+
+
+def xavier_linear(module: nn.Module) -> None:
+    """Fresh weights of linear layers, as the published trainings began (Glorot and Bengio, 2010)."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def without_unseen(tokens: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
