@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .attention import Block, run_blocks
+from .attention import Block, mean_after, run_blocks
 
 BANDS = ("VV", "VH", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12", "temperature_2m",
          "total_precipitation", "elevation", "slope", "NDVI")  # fmt: skip
@@ -78,12 +78,12 @@ class PrestoEncoder(nn.Module):
 
     def forward(self, series: PixelSeries) -> torch.Tensor:
         """(N, D): the mean of the tokens that are there, normalised."""
-        tokens, seen = self.embed(series)
-        tokens, seen = without_unseen(tokens, seen)
-        everything = bool(seen.all())
-        for block in self.blocks:
-            tokens = block(tokens, None if everything else seen)
-        pooled: torch.Tensor = self.norm(_mean(tokens, seen))
+        tokens, seen = without_unseen(*self.embed(series))
+        mask = None if bool(seen.all()) else seen
+        for block in self.blocks[:-1]:
+            tokens = block(tokens, mask)
+        weights = seen[:, None].to(tokens.dtype)
+        pooled: torch.Tensor = self.norm(mean_after(self.blocks[-1], tokens, weights / weights.sum(-1, True), mask))
         return pooled
 
     def by_step(self, series: PixelSeries) -> torch.Tensor:
@@ -161,12 +161,6 @@ def without_unseen(tokens: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tens
         return tokens[:, kept], seen[:, kept]
     order = seen.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :needed]
     return tokens.gather(1, order[..., None].expand(-1, -1, tokens.shape[-1])), seen.gather(1, order)
-
-
-def _mean(tokens: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    weights = seen[..., None].to(tokens.dtype)
-    mean: torch.Tensor = (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
-    return mean
 
 
 def cartesian(places: torch.Tensor) -> torch.Tensor:
