@@ -93,19 +93,18 @@ class Block(nn.Module):
         result: torch.Tensor = x + self.mlp(self.norm2(x))
         return result
 
+    def mean_after(self, x: torch.Tensor, weights: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, D): what `forward` makes of (N, L, D), averaged with `weights` (N, 1, L) that sum to 1.
 
-def mean_after(block: Block, x: torch.Tensor, weights: torch.Tensor, seen: torch.Tensor | None) -> torch.Tensor:
-    """(N, D): what `block` makes of (N, L, D), averaged with `weights` (N, 1, L) that sum to 1.
-
-    The block's last layer is linear, so it runs on the averages: a third of the block's work less.
-    """
-    x = x + block.attn(block.norm1(x), seen)
-    mlp = block.mlp
-    if not isinstance(mlp, Mlp):
-        return (weights @ (x + mlp(block.norm2(x))))[:, 0]
-    hidden = functional.gelu(mlp.fc1(block.norm2(x)))
-    mean: torch.Tensor = (weights @ x + mlp.fc2(weights @ hidden))[:, 0]
-    return mean
+        The last layer is linear, so it runs on the averages: a third of the block's work less.
+        """
+        x = x + self.attn(self.norm1(x), seen)
+        inner = self.norm2(x)
+        if isinstance(self.mlp, GatedMlp):
+            mean: torch.Tensor = weights @ (x + self.mlp(inner))
+        else:
+            mean = weights @ x + self.mlp.fc2(weights @ functional.gelu(self.mlp.fc1(inner)))
+        return mean[:, 0]
 
 
 def run_blocks(

@@ -6,12 +6,14 @@ import math
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 SMALLEST_WIDTH = 32
 
 
 class UpsamplingHead(nn.Module):
-    """Feature maps of one value a patch to logits a pixel, doubling the size until a patch is `patch` pixels.
+    """Feature maps of one value a patch to logits a pixel, doubling the size as often as `patch` pixels hold, then
+    stretching bilinearly where the patch is no power of two.
 
     `width` features at first, halved at each doubling but never below `SMALLEST_WIDTH`.
     """
@@ -19,8 +21,7 @@ class UpsamplingHead(nn.Module):
     def __init__(self, channels: int, classes: int, patch: int, width: int, dropout: float) -> None:
         super().__init__()
         doublings = int(math.log2(patch))
-        if 2**doublings != patch:
-            raise ValueError(f"patch is {patch} pixels; expected a power of two")
+        self.stretch = patch / 2**doublings
         widths = [max(width // 2**i, min(width, SMALLEST_WIDTH)) for i in range(doublings + 1)]
         self.merge = nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         self.stages = nn.Sequential(
@@ -32,7 +33,9 @@ class UpsamplingHead(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(N, channels, h, w) to (N, classes, h * patch, w * patch)."""
         logits: torch.Tensor = self.classify(self.dropout(self.stages(self.merge(features))))
-        return logits
+        if self.stretch == 1:
+            return logits
+        return functional.interpolate(logits, scale_factor=self.stretch, mode="bilinear")
 
 
 def _doubling(channels_in: int, channels_out: int) -> nn.Sequential:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .attention import Block, mean_after, run_blocks
+from .attention import Block, run_blocks
 
 BANDS = ("VV", "VH", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12", "temperature_2m",
          "total_precipitation", "elevation", "slope", "NDVI")  # fmt: skip
@@ -83,7 +83,8 @@ class PrestoEncoder(nn.Module):
         for block in self.blocks[:-1]:
             tokens = block(tokens, mask)
         weights = seen[:, None].to(tokens.dtype)
-        pooled: torch.Tensor = self.norm(mean_after(self.blocks[-1], tokens, weights / weights.sum(-1, True), mask))
+        last: Block = self.blocks[-1]  # type: ignore[assignment]
+        pooled: torch.Tensor = self.norm(last.mean_after(tokens, weights / weights.sum(-1, True), mask))
         return pooled
 
     def by_step(self, series: PixelSeries) -> torch.Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..contract.card import PATCH, PIXEL
 from ..contract.dataset import InputSpec
 from ..contract.errors import InstaGeoError, Problems
+from .backbones import BACKBONES, PRITHVI, TERRAMIND, Backbone
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,23 @@ class Architecture:
     source: str
     licence: str = ""
     constants: Mapping[str, Any] = field(default_factory=dict)
+
+
+_HEAD = {"head_width": 256, "dropout": 0.1}
+_ENCODERS: Mapping[str, Mapping[str, Any]] = {PRITHVI: {"patch": 16}, TERRAMIND: {"gated": False}}
+
+
+def _foundation(record: Backbone) -> Architecture:
+    return Architecture(
+        name=record.name,
+        title=record.title,
+        kind=PATCH,
+        family=NETWORK,
+        builder=f".foundation:build_{record.family}",
+        source=record.citation,
+        licence=record.licence,
+        constants={**_ENCODERS[record.family], **record.constants, **_HEAD},
+    )
 
 
 ZOO: tuple[Architecture, ...] = (
@@ -66,6 +84,7 @@ ZOO: tuple[Architecture, ...] = (
         source="Szwarcman et al., Prithvi-EO-2.0, 2024, arXiv:2412.02732; Dosovitskiy et al., ViT, arXiv:2010.11929",
         constants={"dim": 192, "depth": 6, "heads": 3, "patch": 8, "head_width": 192, "dropout": 0.1},
     ),
+    *(_foundation(record) for record in BACKBONES if record.family in _ENCODERS),
 )
 
 

@@ -7,10 +7,10 @@ import torch
 from instageo_plugin.core.contract.dataset import InputSpec
 from instageo_plugin.core.contract.errors import InstaGeoError
 from instageo_plugin.core.models.cost import count_macs, count_parameters
-from instageo_plugin.core.models.zoo import NETWORK, ZOO, architecture, build_module, complete_constants
+from instageo_plugin.core.models.zoo import architecture, build_module, complete_constants
 
-NETWORKS = [record.name for record in ZOO if record.family == NETWORK]
 SMALL = {"unet": {"width": 4, "depth": 2}, "vit_tiny": {"dim": 32, "depth": 2, "heads": 2, "head_width": 16}}
+NETWORKS = list(SMALL)
 INPUTS = (InputSpec("optical", ("r", "g"), "int16", timesteps=3), InputSpec("dem", ("z",), "float32"))
 
 

@@ -1,0 +1,89 @@
+"""Foundation models as networks of the zoo: any size and dates, published weights, and inputs they cannot take."""
+
+import pytest
+import torch
+from instageo_plugin.core.contract.dataset import REFLECTANCE, InputSpec
+from instageo_plugin.core.contract.errors import InstaGeoError
+from instageo_plugin.core.models.foundation import load_pretrained, pretrained_normalisation
+from instageo_plugin.core.models.zoo import build_module
+
+SMALL = {"dim": 48, "depth": 2, "heads": 3, "head_width": 16}
+HLS = InputSpec("hls", ("red", "nir08"), "int16", REFLECTANCE, -9999, 3)
+S2 = InputSpec("sentinel2", ("B04", "B08", "B12"), "int16", REFLECTANCE, -9999, 2)
+DEM = InputSpec("dem", ("elevation",), "float32", "metres", "nan")
+PRITHVI, TERRAMIND = "prithvi_v2_tiny_tl", "terramind_v1_tiny"
+
+
+def images_of(inputs, height=32, width=48):
+    torch.manual_seed(0)
+    return [torch.randn(2, spec.timesteps, len(spec.bands), height, width) for spec in inputs]
+
+
+def built(name, inputs, **constants):
+    torch.manual_seed(1)
+    return build_module(name, {**SMALL, **constants}, inputs, 4).eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "constants"),
+    [
+        (PRITHVI, (HLS,), {}),
+        (PRITHVI, (HLS,), {"patch": 14}),
+        (TERRAMIND, (S2,), {}),
+        (TERRAMIND, (S2, DEM), {"gated": True}),
+    ],
+)
+@pytest.mark.parametrize("size", [(32, 48), (21, 13)])
+def test_any_size_and_number_of_dates(name, inputs, constants, size):
+    with torch.no_grad():
+        logits = built(name, inputs, **constants)(images_of(inputs, *size))
+    assert logits.shape == (2, 4, *size)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize(("name", "inputs"), [(PRITHVI, (HLS,)), (TERRAMIND, (S2, DEM))])
+def test_every_input_and_timestep_counts(name, inputs):
+    images = [image.requires_grad_() for image in images_of(inputs)]
+    built(name, inputs).train()(images).square().mean().backward()
+    for image in images:
+        assert (image.grad.abs().sum(dim=(0, 2, 3, 4)) > 0).all()
+
+
+def test_published_weights_fill_the_encoder_for_the_bands_at_hand(tmp_path):
+    torch.manual_seed(3)
+    published = build_module(PRITHVI, {}, (InputSpec("hls", tuple("abcdef"), "int16", REFLECTANCE),), 2).encoder
+    weights = {f"encoder.{k}".replace("patch_embeds.0.", "patch_embed."): v for k, v in published.state_dict().items()}
+    torch.save(weights, tmp_path / "p.pt")
+    network = build_module(PRITHVI, {}, (HLS,), 2)
+    assert len(load_pretrained(network, PRITHVI, tmp_path / "p.pt", (HLS,))) == 64
+    whole = torch.zeros(1, 3, 6, 32, 32)
+    part = torch.randn(1, 3, 2, 32, 32)
+    whole[:, :, [2, 3]] = part
+    with torch.no_grad():
+        torch.testing.assert_close(network.encoder([part]), published([whole]), atol=1e-5, rtol=1e-5)
+
+
+def test_statistics_are_those_of_the_weights_for_the_bands_at_hand():
+    [norm] = pretrained_normalisation(PRITHVI, (HLS,))
+    assert (norm.mean, norm.std) == ((1433.0, 2734.0), (2178.0, 1850.0))
+    optical, ground = pretrained_normalisation(TERRAMIND, (S2, DEM))
+    assert optical.mean == (1853.91, 3083.234, 1857.648)
+    assert ground.std == (951.272,)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "words"),
+    [
+        (PRITHVI, (HLS, DEM), "one optical input; the dataset has hls, dem"),
+        (TERRAMIND, (S2, HLS), "one optical input; the dataset has sentinel2, hls"),
+    ],
+)
+def test_inputs_that_the_model_cannot_take_are_refused(name, inputs, words):
+    with pytest.raises(InstaGeoError, match=words):
+        built(name, inputs)
+
+
+def test_units_that_the_weights_do_not_know_are_refused():
+    raw = InputSpec("custom", ("red", "nir08"), "uint16", timesteps=1)
+    with pytest.raises(InstaGeoError, match=r"'as in the source'; Prithvi.*'reflectance x 10000'(.|\n)*SCALE"):
+        pretrained_normalisation(PRITHVI, (raw,))
