@@ -28,7 +28,8 @@ ORBITS = (ANY_ORBIT, "ascending", "descending")
 MASK_STRATEGIES = ("each", "any")
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
 SPLIT_STRATEGIES = ("random", "stratified", "block", "group", "time")
-ADAPTATIONS = ("scratch",)
+FROZEN, FULL, SCRATCH = "frozen", "full", "scratch"
+ADAPTATIONS = (FROZEN, FULL, SCRATCH)
 LOSSES = ("cross_entropy", "focal", "dice", "cross_entropy+dice")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -413,7 +414,8 @@ class FinetuneJob(Job):
 
     `backbone` is a name of the zoo. `fold` (0 or more) holds that fold out as test; -1 uses the split column.
     `batch_size` 0 is automatic. `class_weights`: `none`, `balanced`, or numbers in class order. `patience` in epochs,
-    0 = never stop early. `resume` is the folder of an unfinished run.
+    0 = never stop early. `resume` is the folder of an unfinished run. `weights` is a file of published weights, for all
+    adaptations but `scratch`: `frozen` trains the head alone, `full` everything.
     """
 
     kind: ClassVar[str] = "finetune"
@@ -421,7 +423,8 @@ class FinetuneJob(Job):
     output: str
     backbone: str = "unet"
     fold: int = -1
-    adaptation: str = "scratch"
+    weights: str = ""
+    adaptation: str = SCRATCH
     epochs: int = 60
     batch_size: int = 0
     learning_rate: float = 1e-3
@@ -448,6 +451,10 @@ class FinetuneJob(Job):
         _check_range(problems, "WEIGHT_DECAY", self.weight_decay, 0, None)
         _check_range(problems, "PATIENCE", self.patience, 0, None)
         _check_range(problems, "FOLD", self.fold, -1, None)
+        if self.adaptation != SCRATCH and not self.weights:
+            problems.add(f"ADAPTATION is {self.adaptation}, but WEIGHTS is empty; give the file of published weights.")
+        if self.adaptation == SCRATCH and self.weights:
+            problems.add("WEIGHTS is given, but ADAPTATION scratch starts from random ones; choose frozen or full.")
         if self.learning_rate <= 0:
             problems.add(f"LEARNING_RATE is {self.learning_rate:g}; expected a positive number.")
         if not self.output.endswith(".safetensors"):

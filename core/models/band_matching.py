@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..contract.backbones import Modality
 from ..contract.errors import Problems
 from ..contract.sensors import SENSORS
-from .backbones import Modality
 
 SAME_UM = 0.03  # micrometres: the same part of the spectrum; HLS's narrow NIR and Sentinel-2's B08 differ by 0.023
 

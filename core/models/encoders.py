@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..contract.backbones import BACKBONES, GALILEO, PRESTO, PRITHVI, TERRAMIND, Backbone, backbone
 from ..contract.errors import InstaGeoError
-from .backbones import BACKBONES, GALILEO, PRESTO, PRITHVI, TERRAMIND, Backbone, backbone
 from .band_matching import BandMatch
 from .checkpoints import Checkpoint, open_checkpoint, stripped
 from .galileo import GalileoEncoder, GalileoSize, galileo_weights

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..contract.backbones import DECIBEL, TERRAMIND, Backbone, Modality, backbone
 from ..contract.card import Normalisation
 from ..contract.dataset import InputSpec
 from ..contract.errors import InstaGeoError, Problems
 from ..contract.sensors import METRES
-from .backbones import DECIBEL, TERRAMIND, Backbone, Modality, backbone
 from .band_matching import BandMatch, match_bands
 from .encoders import Choice, load_encoder
 from .heads import UpsamplingHead

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..contract.backbones import BACKBONES, PRITHVI, TERRAMIND, Backbone
 from ..contract.card import PATCH, PIXEL
 from ..contract.dataset import InputSpec
 from ..contract.errors import InstaGeoError, Problems
-from .backbones import BACKBONES, PRITHVI, TERRAMIND, Backbone
 
 if TYPE_CHECKING:
     import torch

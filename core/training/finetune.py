@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..chips.dataset import ChipDataset, open_dataset
+from ..contract.backbones import is_foundation
 from ..contract.card import ModelCard
 from ..contract.dataset import SEGMENTATION
 from ..contract.errors import InstaGeoError
@@ -21,13 +22,13 @@ from ..contract.version import SOFTWARE
 from ..evaluation.metrics import Scores, scores_from_confusion
 from ..files import check_writable, written_whole
 from ..models.modelfile import save_model
-from ..models.zoo import FOREST, Architecture, architecture
+from ..models.zoo import FOREST, ZOO, Architecture, architecture
 from ..reporting import PhaseReporter, Reporter
 from .outcome import Outcome
 from .preparation import Prepared, prepare
 from .run_folder import run_folder
 
-_PLACES = ("output", "report", "history", "resume", "dataset")
+_PLACES = ("output", "report", "history", "resume", "dataset", "weights")
 _LIBRARIES = ("numpy", "scikit-learn", "torch", "lightning")
 
 
@@ -45,6 +46,7 @@ def finetune(job: FinetuneJob, reporter: Reporter) -> dict[str, Any]:
     for path in filter(None, (job.output, job.report, job.history)):
         check_writable(path)
     _check_resumable(job, record)
+    _check_has_weights(job)
     reporter.progress(0, "Reading the dataset")
     dataset = open_dataset(job.dataset)
     _check_labelled(dataset)
@@ -66,6 +68,14 @@ def _check_resumable(job: FinetuneJob, record: Architecture) -> None:
     if job.resume and record.family == FOREST:
         raise InstaGeoError(
             f"RESUME is given, but '{job.backbone}' is fitted in one go.", "Leave RESUME out for this backbone."
+        )
+
+
+def _check_has_weights(job: FinetuneJob) -> None:
+    if job.weights and not is_foundation(job.backbone):
+        known = ", ".join(one.name for one in ZOO if is_foundation(one.name))
+        raise InstaGeoError(
+            f"WEIGHTS is given, but '{job.backbone}' has no published weights.", f"Leave it empty, or choose {known}."
         )
 
 
@@ -117,6 +127,7 @@ def _card(
         ignore_value=spec.ignore_value,
         metrics=_metrics(scores, outcome, prepared.parts.measured),
         training=_provenance(prepared, job, outcome, started),
+        weights_licence=record.licence if job.weights else "",
         parameters=outcome.parameters,
         macs=outcome.macs,
     )

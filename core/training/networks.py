@@ -18,11 +18,12 @@ from lightning.fabric.plugins.environments import LightningEnvironment  # type: 
 from torch import nn
 
 from ..contract.errors import INPUT, InstaGeoError
-from ..contract.jobs import FinetuneJob
+from ..contract.jobs import FULL, FinetuneJob
 from ..models.cost import count_macs, count_parameters
 from ..models.device import choose_device
 from ..models.zoo import build_module, complete_constants
 from ..reporting import PhaseReporter, Reporter
+from .adaptation import LAYER_DECAY, adapt
 from .batches import BatchSource, PlainBatches, TrainingBatches
 from .callbacks import EpochCallback, ReportingCallback
 from .data import common_size
@@ -73,6 +74,7 @@ class _Bench:
     precision: str
     constants: dict[str, Any]
     batch_size: int
+    pretrained: dict[str, Any]
 
 
 def _set_up(prepared: Prepared, job: FinetuneJob, reporter: Reporter) -> _Bench:
@@ -80,6 +82,7 @@ def _set_up(prepared: Prepared, job: FinetuneJob, reporter: Reporter) -> _Bench:
     torch.manual_seed(job.seed)
     constants = complete_constants(job.backbone, {})
     network = build_module(job.backbone, constants, spec.inputs, len(spec.class_table.classes))
+    pretrained = adapt(network, job, spec.inputs, reporter)
     device, words = choose_device(job.device)
     # Channels last: twice as fast in bf16, no slower in fp32.
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -93,7 +96,14 @@ def _set_up(prepared: Prepared, job: FinetuneJob, reporter: Reporter) -> _Bench:
     reporter.log(f"Training {job.backbone} on {words}, {precision}: {len(batches)} batches of {batch_size} an epoch.")
     task = _task(prepared, job, network, len(batches))
     return _Bench(
-        task, batches, PlainBatches(val, batch_size) if parts.val else None, device, precision, constants, batch_size
+        task,
+        batches,
+        PlainBatches(val, batch_size) if parts.val else None,
+        device,
+        precision,
+        constants,
+        batch_size,
+        pretrained,
     )
 
 
@@ -117,6 +127,7 @@ def _task(prepared: Prepared, job: FinetuneJob, network: nn.Module, steps: int) 
         weight_decay=job.weight_decay,
         patience=job.patience,
         seed=job.seed,
+        layer_decay=LAYER_DECAY if job.adaptation == FULL else 1.0,
     )
     return SegmentationTask(network, build_loss(job.loss, weights), plan)
 
@@ -204,6 +215,7 @@ def _outcome(bench: _Bench, job: FinetuneJob, seconds: float) -> Outcome:
             "threads": torch.get_num_threads(),
             "seconds": round(seconds, 1),
             "resumed": bool(job.resume),
+            **bench.pretrained,
         },
     )
 

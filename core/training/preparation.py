@@ -11,6 +11,7 @@ import numpy as np
 from ..chips.dataset import ChipDataset
 from ..contract.card import Normalisation
 from ..contract.classes import ClassTable
+from ..contract.dataset import InputSpec
 from ..contract.errors import Problems
 from ..contract.jobs import FinetuneJob
 from ..reporting import PhaseReporter, Reporter
@@ -19,6 +20,8 @@ from .parts import Parts, training_parts
 from .statistics import PartStatistics, normalisation, part_statistics
 
 BALANCED, UNWEIGHTED = "balanced", "none"
+# A mean this many standard deviations from the one in pretraining, or this small a share of it, is no reflectance.
+ODD_DEVIATIONS, ODD_SHARE = 3.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,42 @@ def prepare(dataset: ChipDataset, job: FinetuneJob, reporter: Reporter) -> Prepa
     return Prepared(
         reader=reader,
         parts=parts,
-        normalisation=tuple(
-            normalisation(one, moments, reporter) for one, moments in zip(dataset.spec.inputs, train.moments)
-        ),
+        normalisation=_normalisation(dataset, job, train, reporter),
         class_weights=class_weights(job.class_weights, train.class_pixels),
         class_pixels=train.class_pixels,
         val_class_pixels=val.class_pixels,
         digest=f"{train.digest:08x}{val.digest:08x}",
     )
+
+
+def _normalisation(
+    dataset: ChipDataset, job: FinetuneJob, train: PartStatistics, reporter: Reporter
+) -> tuple[Normalisation, ...]:
+    """Of the training chips; with published weights, the one these were trained with."""
+    own = tuple(normalisation(one, moments, reporter) for one, moments in zip(dataset.spec.inputs, train.moments))
+    if not job.weights:
+        return own
+    from ..models.foundation import pretrained_normalisation  # torch takes seconds to import
+
+    trained = pretrained_normalisation(job.backbone, dataset.spec.inputs)
+    for spec, mine, theirs in zip(dataset.spec.inputs, own, trained):
+        _warn_of_other_values(spec, mine, theirs, reporter)
+    return trained
+
+
+def _warn_of_other_values(spec: InputSpec, own: Normalisation, trained: Normalisation, reporter: Reporter) -> None:
+    """Values of another range than the weights were trained with make a bad model, and no error."""
+    odd = [
+        f"{band} {mine:.4g} instead of {mean:.4g} +- {std:.4g}"
+        for band, mine, mean, std in zip(spec.bands, own.mean, trained.mean, trained.std)
+        if abs(mine - mean) > ODD_DEVIATIONS * std or abs(mine) < ODD_SHARE * abs(mean)
+    ]
+    if odd:
+        reporter.log(
+            f"Input '{spec.sensor}' has other values than the weights were trained with: {', '.join(odd)}. Are they "
+            f"in '{spec.units}'?",
+            "warning",
+        )
 
 
 def _check(table: ClassTable, job: FinetuneJob, parts: Parts, found: tuple[PartStatistics, PartStatistics]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +27,14 @@ AVERAGED_SHARE = 0.1  # of all steps: how far back the averaged weights reach
 AVERAGED_STEPS = 1000  # at most
 
 _STATE = "instageo"
+ENCODER = "encoder."
+_BLOCK_NUMBER = re.compile(r"encoder\.(?:blocks|encoder)\.(\d+)\.")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast to train. `patience` in epochs, 0 = all of them; `classes` are the network's outputs."""
+    """How long and how fast to train. `patience` in epochs, 0 = all of them; `classes` are the network's outputs. Each
+    layer below the head learns slower by the factor `layer_decay`."""
 
     classes: int
     epochs: int
@@ -39,6 +43,7 @@ class Plan:
     weight_decay: float
     patience: int
     seed: int
+    layer_decay: float = 1.0
 
     @property
     def steps(self) -> int:
@@ -76,9 +81,8 @@ class SegmentationTask(LightningModule):
         return network.eval()
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(
-            _decayed(self.network, self.plan.weight_decay), lr=self.plan.learning_rate, weight_decay=0.0
-        )
+        groups = parameter_groups(self.network, self.plan)
+        optimizer = torch.optim.AdamW(groups, lr=self.plan.learning_rate, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, self.plan.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -207,11 +211,36 @@ def rate_factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up + 1) / (steps - warm_up + 1))))
 
 
-def _decayed(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices and kernels alone: on biases and normalisation it only harms."""
-    kernels = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
-    return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+def parameter_groups(network: nn.Module, plan: Plan) -> list[dict[str, Any]]:
+    """What is trained, with its rate and decay.
+
+    Weight decay is for matrices and kernels alone: on biases and normalisation it only harms. With `layer_decay` the
+    rate falls from layer to layer towards the input (Clark et al., ELECTRA, 2020; He et al., arXiv:2111.06377).
+    """
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+    top = 1 + max((layer_of(name) for name, _ in network.named_parameters()), default=0)
+    for name, parameter in trained:
+        layer = layer_of(name) if name.startswith(ENCODER) else top
+        groups.setdefault((top - layer if plan.layer_decay != 1 else 0, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": plan.learning_rate * plan.layer_decay**depth,
+            "weight_decay": plan.weight_decay if decays else 0.0,
+        }
+        for (depth, decays), parameters in sorted(groups.items(), key=lambda group: (group[0][0], not group[0][1]))
+    ]
+
+
+def layer_of(name: str) -> int:
+    """The layer of an encoder's parameter: 0 for what makes tokens (and the last norm), then block by block.
+
+    >>> [layer_of(n) for n in ("encoder.cls_token", "encoder.blocks.3.norm1.weight", "encoder.encoder.0.mlp.fc1.bias")]
+    [0, 4, 1]
+    """
+    found = _BLOCK_NUMBER.match(name)
+    return int(found[1]) + 1 if found else 0
 
 
 def averaging_decay(steps: int) -> float:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from qgis.core import QgsProcessingOutputDefinition, QgsProcessingOutputNumber
 
+from ...core.contract.backbones import BACKBONES, PRITHVI, TERRAMIND
 from ...core.contract.jobs import ADAPTATIONS, LOSSES, FinetuneJob
 from .. import parameters as p
 from ..base import MODELS, InstaGeoAlgorithm
 from ..values import Values
 from .common import device_parameters, figures, fold
 
-BACKBONES = ("pixels", "unet", "vit_tiny")
+# Those of the foundation models that this version trains.
+TRAINED_FAMILIES = (PRITHVI, TERRAMIND)
+NAMES = ("pixels", "unet", "vit_tiny", *(one.name for one in BACKBONES if one.family in TRAINED_FAMILIES))
 
 
 class FineTune(InstaGeoAlgorithm):
@@ -36,8 +39,16 @@ class FineTune(InstaGeoAlgorithm):
                 "Backbone",
                 FinetuneJob.backbone,
                 "'pixels': random forest on raw bands. 'unet': small U-Net (default). 'vit_tiny': small vision "
-                "transformer that takes several dates.",
-                hints=BACKBONES,
+                "transformer that takes several dates. 'prithvi...' and 'terramind...': foundation models, best with "
+                "their published weights.",
+                hints=NAMES,
+            ),
+            p.file_input(
+                "WEIGHTS",
+                "Published weights",
+                "Weights (*.pt *.pth *.ckpt *.safetensors)",
+                "File of a foundation model's published weights, for the adaptations 'frozen' and 'full'.",
+                optional=True,
             ),
             fold(),
             *_training(),
@@ -55,6 +66,7 @@ class FineTune(InstaGeoAlgorithm):
             output=values.output("OUTPUT"),
             backbone=values.text("BACKBONE"),
             fold=values.integer("FOLD", FinetuneJob.fold),
+            weights=values.path("WEIGHTS"),
             adaptation=values.choice("ADAPTATION"),
             epochs=values.integer("EPOCHS"),
             batch_size=values.integer("BATCH_SIZE"),
@@ -80,8 +92,8 @@ def _training() -> list[p.Definition]:
             "Adaptation",
             ADAPTATIONS,
             FinetuneJob.adaptation,
-            "Which weights are trained: 'scratch' trains all of them from random ones (default).",
-            advanced=True,
+            "Which weights are trained: 'scratch': all, from random ones (default). 'frozen': the head alone, on what "
+            "the published weights see. 'full': all, from the published ones.",
         ),
         p.integer(
             "EPOCHS", "Epochs", FinetuneJob.epochs, "Most passes over the training chips. Default 60.", minimum=1

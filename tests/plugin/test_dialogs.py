@@ -59,7 +59,9 @@ VALUES = {
     "splitchips": {"INPUT": "/tmp/chips", "STRATEGY": "group", "GROUP_FIELD": "farm", "BUFFER": 25.0, "FOLDS": 5},
     "finetune": {
         "INPUT": "/tmp/chips",
-        "BACKBONE": "vit_tiny",
+        "BACKBONE": "prithvi_v2_300m_tl",
+        "WEIGHTS": "/tmp/Prithvi_EO_V2_300M_TL.pt",
+        "ADAPTATION": "frozen",
         "FOLD": 2,
         "EPOCHS": 7,
         "LEARNING_RATE": 0.002,

@@ -32,7 +32,7 @@ PARAMETERS = {
     "chipstatistics": ["INPUT", "SPLIT", "REPORT"],
     "splitchips": ["INPUT", "STRATEGY", "BLOCK_SIZE", "BUFFER", "GROUP_FIELD", "VAL", "TEST", "FOLDS", "SEED"],
     "finetune": [
-        "INPUT", "FOLD", "BACKBONE", "ADAPTATION", "EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "WEIGHT_DECAY",
+        "INPUT", "FOLD", "BACKBONE", "WEIGHTS", "ADAPTATION", "EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "WEIGHT_DECAY",
         "CLASS_WEIGHTS", "LOSS", "AUGMENT", "PATIENCE", "SEED", "DEVICE", "PRECISION", "RESUME", "OUTPUT", "REPORT",
         "HISTORY",
     ],
@@ -79,6 +79,7 @@ CHOICES = {
     ("createchips", "ORBIT"): {"any", "ascending", "descending"},
     ("importchips", "FORMAT"): {"instageo", "pairs"},
     ("exportchips", "FORMAT"): {"instageo", "pairs"},
+    ("finetune", "ADAPTATION"): {"frozen", "full", "scratch"},
     ("finetune", "DEVICE"): {"auto", "cpu", "cuda", "mps"},
     ("finetune", "PRECISION"): {"auto", "fp32", "bf16"},
     ("predictraster", "DEVICE"): {"auto", "cpu", "cuda", "mps"},

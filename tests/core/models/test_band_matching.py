@@ -1,8 +1,8 @@
 """Bands of datasets against the bands that models were trained with."""
 
 import pytest
+from instageo_plugin.core.contract.backbones import backbone
 from instageo_plugin.core.contract.errors import InstaGeoError
-from instageo_plugin.core.models.backbones import backbone
 from instageo_plugin.core.models.band_matching import match_bands
 
 HLS = backbone("prithvi_v2_300m").modalities[0]

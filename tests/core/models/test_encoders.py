@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from instageo_plugin.core.contract.backbones import BACKBONES, GALILEO, PRITHVI, TERRAMIND, backbone
 from instageo_plugin.core.contract.errors import InstaGeoError
-from instageo_plugin.core.models.backbones import BACKBONES, GALILEO, PRITHVI, TERRAMIND, backbone
 from instageo_plugin.core.models.band_matching import match_bands
 from instageo_plugin.core.models.checkpoints import sha256_of
 from instageo_plugin.core.models.encoders import Choice, build_encoder, load_encoder

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..contract.dataset import REFLECTANCE
-from ..contract.errors import InstaGeoError
+from .dataset import REFLECTANCE
+from .errors import InstaGeoError
 
 PATCH, PIXEL_SERIES = "patch", "pixel-series"
 PRITHVI, TERRAMIND, PRESTO, GALILEO = "prithvi", "terramind", "presto", "galileo"
@@ -233,3 +233,8 @@ def backbone(name: str) -> Backbone:
             return record
     known = ", ".join(record.name for record in BACKBONES)
     raise InstaGeoError(f"There is no foundation model '{name}'; this version knows {known}.", "Choose one of these.")
+
+
+def is_foundation(name: str) -> bool:
+    """Whether `name` is one of these records."""
+    return any(record.name == name for record in BACKBONES)
