@@ -16,7 +16,8 @@ from .serial import from_plain, to_json
 
 CARD_KEY = "instageo_model_card"
 FORMAT_KEY = "format"
-FORMAT = "instageo-model"
+FORMAT, ADAPTER_FORMAT = "instageo-model", "instageo-adapter"
+ADAPTER_KEY = "instageo_adapter_card"
 CARD_VERSION = 1
 
 PATCH = "patch"
@@ -82,8 +83,29 @@ class ModelCard:
         return {FORMAT_KEY: FORMAT, CARD_KEY: to_json(self)}
 
 
+@dataclass(frozen=True)
+class AdapterCard:
+    """What an adapter file holds beside its matrices: the weights they belong to, and the model they make of them."""
+
+    base: str
+    base_file: str
+    base_sha256: str
+    rank: int
+    alpha: float
+    model: ModelCard
+
+    def to_metadata(self) -> dict[str, str]:
+        """The header of the adapter file."""
+        return {FORMAT_KEY: ADAPTER_FORMAT, ADAPTER_KEY: to_json(self)}
+
+
 def card_from_metadata(metadata: Optional[dict[str, str]], path: str) -> ModelCard:
     """The card in the header of the model file at `path`; raises `InstaGeoError` when there is none."""
+    if metadata and metadata.get(FORMAT_KEY) == ADAPTER_FORMAT:
+        raise InstaGeoError(
+            f"{path} is an adapter, which is of use with its base weights only.",
+            "Choose the model file of the same training; the adapter is merged into it.",
+        )
     if not metadata or CARD_KEY not in metadata:
         raise InstaGeoError(
             f"{path} holds no InstaGeo model card.",

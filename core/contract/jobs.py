@@ -28,8 +28,8 @@ ORBITS = (ANY_ORBIT, "ascending", "descending")
 MASK_STRATEGIES = ("each", "any")
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
 SPLIT_STRATEGIES = ("random", "stratified", "block", "group", "time")
-FROZEN, FULL, SCRATCH = "frozen", "full", "scratch"
-ADAPTATIONS = (FROZEN, FULL, SCRATCH)
+FROZEN, LORA, FULL, SCRATCH = "frozen", "lora", "full", "scratch"
+ADAPTATIONS = (FROZEN, LORA, FULL, SCRATCH)
 LOSSES = ("cross_entropy", "focal", "dice", "cross_entropy+dice")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -414,8 +414,11 @@ class FinetuneJob(Job):
 
     `backbone` is a name of the zoo. `fold` (0 or more) holds that fold out as test; -1 uses the split column.
     `batch_size` 0 is automatic. `class_weights`: `none`, `balanced`, or numbers in class order. `patience` in epochs,
-    0 = never stop early. `resume` is the folder of an unfinished run. `weights` is a file of published weights, for all
-    adaptations but `scratch`: `frozen` trains the head alone, `full` everything.
+    0 = never stop early. `resume` is the folder of an unfinished run.
+
+    `weights` is a file of published weights, for all adaptations but `scratch`: `frozen` trains the head alone, `lora`
+    the head and matrices of `lora_rank` beside those of the attention (scaled by `lora_alpha` / `lora_rank`), `full`
+    everything. `adapter` is a file for what `lora` trained.
     """
 
     kind: ClassVar[str] = "finetune"
@@ -425,6 +428,10 @@ class FinetuneJob(Job):
     fold: int = -1
     weights: str = ""
     adaptation: str = SCRATCH
+    lora_rank: int = 8
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.0
+    adapter: str = ""
     epochs: int = 60
     batch_size: int = 0
     learning_rate: float = 1e-3
@@ -454,7 +461,13 @@ class FinetuneJob(Job):
         if self.adaptation != SCRATCH and not self.weights:
             problems.add(f"ADAPTATION is {self.adaptation}, but WEIGHTS is empty; give the file of published weights.")
         if self.adaptation == SCRATCH and self.weights:
-            problems.add("WEIGHTS is given, but ADAPTATION scratch starts from random ones; choose frozen or full.")
+            problems.add("WEIGHTS is given, but ADAPTATION scratch starts from random ones; choose another.")
+        if self.adapter and self.adaptation != LORA:
+            problems.add(f"ADAPTER is what ADAPTATION lora trains; ADAPTATION is {self.adaptation}.")
+        if self.adapter and not self.adapter.endswith(".safetensors"):
+            problems.add(f"ADAPTER is '{self.adapter}'; an adapter file ends in .safetensors.")
+        _check_range(problems, "LORA_RANK", self.lora_rank, 1, 1024)
+        _check_range(problems, "LORA_DROPOUT", self.lora_dropout, 0, 0.9)
         if self.learning_rate <= 0:
             problems.add(f"LEARNING_RATE is {self.learning_rate:g}; expected a positive number.")
         if not self.output.endswith(".safetensors"):

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ..contract.card import ModelCard, card_from_metadata
+from ..contract.card import AdapterCard, ModelCard, card_from_metadata
 from ..contract.errors import DISK, InstaGeoError
 from ..files import written_whole
 
@@ -21,8 +21,8 @@ _REMEDY = "Choose a .safetensors file made by this plugin."
 _LENGTH_BYTES = 8  # a safetensors file starts with its header's length, then the header, a JSON object
 
 
-def save_model(path: str | Path, card: ModelCard, tensors: Mapping[str, Any]) -> None:
-    """Write a model file, whole or not at all.
+def save_model(path: str | Path, card: ModelCard | AdapterCard, tensors: Mapping[str, Any]) -> None:
+    """Write a model file, or an adapter's, whole or not at all.
 
     `tensors`: torch tensors or arrays by key. Raises `InstaGeoError` when the place cannot be written or is full.
     """

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..contract.backbones import is_foundation
 from ..contract.dataset import InputSpec
-from ..contract.jobs import FROZEN, FinetuneJob
+from ..contract.jobs import FROZEN, LORA, FinetuneJob
 from ..models.foundation import load_pretrained
 from ..reporting import Reporter
 
+_ATTENTION = r".*(blocks|encoder)\.\d+\.attn\.(qkv|proj)"
 LAYER_DECAY = 0.75  # of the rate from a layer to the one below: He et al., Masked autoencoders, 2021, arXiv:2111.06377
 
 
@@ -29,9 +31,42 @@ def adapt(network: nn.Module, job: FinetuneJob, inputs: Sequence[InputSpec], rep
             )
         return {}
     sha256 = load_pretrained(network, job.backbone, job.weights, inputs)
-    if job.adaptation == FROZEN:
+    if job.adaptation in (FROZEN, LORA):
         network.encoder.requires_grad_(False)  # type: ignore[union-attr]
+    if job.adaptation == LORA:
+        add_adapters(network, job)
     trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
     every = sum(p.numel() for p in network.parameters())
     reporter.log(f"Weights of {Path(job.weights).name}; {trained:,} of {every:,} parameters are trained.")
     return {"pretrained": {"backbone": job.backbone, "file": Path(job.weights).name, "sha256": sha256}}
+
+
+def add_adapters(network: nn.Module, job: FinetuneJob) -> None:
+    """Put low-rank matrices beside those of the encoder's attention (Hu et al., LoRA, 2021, arXiv:2106.09685)."""
+    from peft import LoraConfig, inject_adapter_in_model  # it takes seconds to import
+
+    config = LoraConfig(
+        r=job.lora_rank,
+        lora_alpha=job.lora_alpha,  # type: ignore[arg-type]
+        lora_dropout=job.lora_dropout,
+        target_modules=_ATTENTION,
+        init_lora_weights=True,
+    )
+    inject_adapter_in_model(config, network.encoder)  # type: ignore[arg-type]
+
+
+def adapter_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """What an adapted network has learnt: the low-rank matrices and all that is not the encoder, by key."""
+    return {
+        key: value for key, value in network.state_dict().items() if "lora_" in key or not key.startswith("encoder.")
+    }
+
+
+def merge_adapters(network: nn.Module) -> None:
+    """Add the low-rank matrices, where there are any, to those they stand beside, and leave no trace of them."""
+    for name, module in list(network.named_modules()):
+        if not hasattr(module, "lora_A"):
+            continue
+        module.merge()  # type: ignore[operator]
+        parent, _, child = name.rpartition(".")
+        setattr(network.get_submodule(parent), child, module.get_base_layer())  # type: ignore[operator]

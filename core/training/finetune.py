@@ -13,7 +13,7 @@ from typing import Any
 
 from ..chips.dataset import ChipDataset, open_dataset
 from ..contract.backbones import is_foundation
-from ..contract.card import ModelCard
+from ..contract.card import AdapterCard, ModelCard
 from ..contract.dataset import SEGMENTATION
 from ..contract.errors import InstaGeoError
 from ..contract.jobs import FinetuneJob
@@ -28,22 +28,23 @@ from .outcome import Outcome
 from .preparation import Prepared, prepare
 from .run_folder import run_folder
 
-_PLACES = ("output", "report", "history", "resume", "dataset", "weights")
-_LIBRARIES = ("numpy", "scikit-learn", "torch", "lightning")
+_PLACES = ("output", "report", "history", "resume", "dataset", "weights", "adapter")
+_LIBRARIES = ("numpy", "scikit-learn", "torch", "lightning", "peft")
 
 
 def finetune(job: FinetuneJob, reporter: Reporter) -> dict[str, Any]:
     """Train the backbone of `job` on its dataset and write the model file, with its card.
 
-    Returns OUTPUT, MIOU, ACCURACY, F1, EPOCHS_RUN, and REPORT and HISTORY where they were asked for. The figures are
-    those of the validation chips, or of the training chips where there are none (the card's metrics say which).
+    Returns OUTPUT, MIOU, ACCURACY, F1, EPOCHS_RUN, and REPORT, HISTORY and ADAPTER where they were asked for. The
+    figures are those of the validation chips, or of the training chips where there are none (the card's metrics say
+    which).
 
     Raises `InstaGeoError` for a dataset that cannot be trained on, a place that cannot be written, a training that
     diverges or cannot be resumed; `Cancelled` leaves no output.
     """
     started = datetime.now(timezone.utc)
     record = architecture(job.backbone)
-    for path in filter(None, (job.output, job.report, job.history)):
+    for path in filter(None, (job.output, job.report, job.history, job.adapter)):
         check_writable(path)
     _check_resumable(job, record)
     _check_has_weights(job)
@@ -56,6 +57,9 @@ def finetune(job: FinetuneJob, reporter: Reporter) -> dict[str, Any]:
     card = _card(record, prepared, job, outcome, scores, started)
     reporter.progress(0.95, "Writing the model")
     save_model(job.output, card, outcome.tensors)
+    if job.adapter:
+        save_model(job.adapter, _adapter_card(job, card), outcome.adapter)
+        reporter.artifact("ADAPTER", job.adapter)
     if record.family != FOREST:
         run_folder(job).close()
     reporter.artifact("OUTPUT", job.output)
@@ -133,6 +137,18 @@ def _card(
     )
 
 
+def _adapter_card(job: FinetuneJob, card: ModelCard) -> AdapterCard:
+    pretrained = card.training["pretrained"]
+    return AdapterCard(
+        base=job.backbone,
+        base_file=pretrained["file"],
+        base_sha256=pretrained["sha256"],
+        rank=job.lora_rank,
+        alpha=job.lora_alpha,
+        model=card,
+    )
+
+
 def _metrics(scores: Scores, outcome: Outcome, measured: str) -> dict[str, Any]:
     return {"split": measured, **to_plain(scores), "confusion": outcome.confusion.tolist()}
 
@@ -190,5 +206,5 @@ def _outputs(job: FinetuneJob, scores: Scores, outcome: Outcome) -> dict[str, An
         "F1": scores.f1,
         "EPOCHS_RUN": outcome.epochs_run,
     }
-    extras = {"REPORT": job.report, "HISTORY": job.history}
+    extras = {"REPORT": job.report, "HISTORY": job.history, "ADAPTER": job.adapter}
     return {**outputs, **{name: path for name, path in extras.items() if path}}

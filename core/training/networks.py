@@ -23,7 +23,7 @@ from ..models.cost import count_macs, count_parameters
 from ..models.device import choose_device
 from ..models.zoo import build_module, complete_constants
 from ..reporting import PhaseReporter, Reporter
-from .adaptation import LAYER_DECAY, adapt
+from .adaptation import LAYER_DECAY, adapt, adapter_tensors, merge_adapters
 from .batches import BatchSource, PlainBatches, TrainingBatches
 from .callbacks import EpochCallback, ReportingCallback
 from .data import common_size
@@ -198,6 +198,8 @@ def _quiet_lightning() -> Iterator[None]:
 def _outcome(bench: _Bench, job: FinetuneJob, seconds: float) -> Outcome:
     task = bench.task
     network = task.final_network.to(bench.device)
+    adapter = {key: value.cpu().clone() for key, value in adapter_tensors(network).items()} if job.adapter else {}
+    merge_adapters(network)
     source = bench.val.source if bench.val else bench.train.source
     return Outcome(
         constants=bench.constants,
@@ -217,6 +219,7 @@ def _outcome(bench: _Bench, job: FinetuneJob, seconds: float) -> Outcome:
             "resumed": bool(job.resume),
             **bench.pretrained,
         },
+        adapter=adapter,
     )
 
 

@@ -25,7 +25,8 @@ class Outcome:
     """The model, and how it did.
 
     `tensors` by key, as the model file holds them; `confusion` (K, K), truth in rows, of the part the figures are
-    measured on; `best_epoch` counts from 1; `provenance` is added to the card's training record.
+    measured on; `best_epoch` counts from 1; `provenance` is added to the card's training record. `adapter` holds what
+    was trained beside published weights, where that is apart.
     """
 
     constants: dict[str, Any]
@@ -37,3 +38,4 @@ class Outcome:
     macs: int
     history: tuple[EpochRecord, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    adapter: Mapping[str, Any] = field(default_factory=dict)

@@ -18,7 +18,7 @@ RUN_FILE = "run.json"
 CHECKPOINT_FILE = "last.ckpt"
 
 # Where results go, and what is noted apart, may differ between a run and its continuation.
-_FREE = ("dataset", "output", "resume", "report", "history", "device", "precision")
+_FREE = ("dataset", "output", "resume", "report", "history", "adapter", "device", "precision")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,6 +68,10 @@ class FineTune(InstaGeoAlgorithm):
             fold=values.integer("FOLD", FinetuneJob.fold),
             weights=values.path("WEIGHTS"),
             adaptation=values.choice("ADAPTATION"),
+            lora_rank=values.integer("LORA_RANK"),
+            lora_alpha=values.decimal("LORA_ALPHA"),
+            lora_dropout=values.decimal("LORA_DROPOUT"),
+            adapter=values.output("ADAPTER"),
             epochs=values.integer("EPOCHS"),
             batch_size=values.integer("BATCH_SIZE"),
             learning_rate=values.decimal("LEARNING_RATE"),
@@ -93,7 +97,34 @@ def _training() -> list[p.Definition]:
             ADAPTATIONS,
             FinetuneJob.adaptation,
             "Which weights are trained: 'scratch': all, from random ones (default). 'frozen': the head alone, on what "
-            "the published weights see. 'full': all, from the published ones.",
+            "the published weights see. 'lora': the head and small matrices beside the published weights. 'full': all, "
+            "from the published ones.",
+        ),
+        p.integer(
+            "LORA_RANK",
+            "LoRA rank",
+            FinetuneJob.lora_rank,
+            "For 'lora': the smaller side of its matrices. Default 8.",
+            minimum=1,
+            maximum=1024,
+            advanced=True,
+        ),
+        p.decimal(
+            "LORA_ALPHA",
+            "LoRA alpha",
+            FinetuneJob.lora_alpha,
+            "For 'lora': how much its matrices count, divided by the rank. Default 16.",
+            minimum=0,
+            advanced=True,
+        ),
+        p.decimal(
+            "LORA_DROPOUT",
+            "LoRA dropout",
+            FinetuneJob.lora_dropout,
+            "For 'lora': share of its inputs that is dropped in training. Default 0.",
+            minimum=0,
+            maximum=0.9,
+            advanced=True,
         ),
         p.integer(
             "EPOCHS", "Epochs", FinetuneJob.epochs, "Most passes over the training chips. Default 60.", minimum=1
@@ -157,6 +188,14 @@ def _training() -> list[p.Definition]:
 def _outputs() -> list[p.Definition]:
     return [
         p.file_output("OUTPUT", "Model", p.MODEL_FILTER, "The model file, with its model card."),
+        p.file_output(
+            "ADAPTER",
+            "Adapter",
+            "Adapter (*.safetensors)",
+            "For 'lora': a small file of what was trained beside the published weights. The model file has it merged.",
+            optional=True,
+            advanced=True,
+        ),
         p.report("A page with the curves and figures of the training."),
         p.file_output(
             "HISTORY",

@@ -79,7 +79,7 @@ CHOICES = {
     ("createchips", "ORBIT"): {"any", "ascending", "descending"},
     ("importchips", "FORMAT"): {"instageo", "pairs"},
     ("exportchips", "FORMAT"): {"instageo", "pairs"},
-    ("finetune", "ADAPTATION"): {"frozen", "full", "scratch"},
+    ("finetune", "ADAPTATION"): {"frozen", "lora", "full", "scratch"},
     ("finetune", "DEVICE"): {"auto", "cpu", "cuda", "mps"},
     ("finetune", "PRECISION"): {"auto", "fp32", "bf16"},
     ("predictraster", "DEVICE"): {"auto", "cpu", "cuda", "mps"},

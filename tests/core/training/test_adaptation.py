@@ -1,9 +1,13 @@
 """Foundation models adapted from published weights: what is trained, what stays, what the model file tells."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from instageo_plugin.core.chips.dataset import open_dataset
+from instageo_plugin.core.contract.backbones import BACKBONES, PRITHVI, TERRAMIND
 from instageo_plugin.core.contract.dataset import REFLECTANCE, InputSpec
 from instageo_plugin.core.contract.errors import InstaGeoError
 from instageo_plugin.core.contract.jobs import FinetuneJob
@@ -11,11 +15,15 @@ from instageo_plugin.core.models.checkpoints import sha256_of
 from instageo_plugin.core.models.load import load_predictor
 from instageo_plugin.core.models.modelfile import load_model
 from instageo_plugin.core.models.zoo import build_module
+from instageo_plugin.core.training.adaptation import add_adapters
 from instageo_plugin.core.training.finetune import finetune
 from instageo_plugin.core.training.task import Plan, parameter_groups
+from safetensors.torch import load_file
 
 NAME = "prithvi_v2_tiny_tl"
 HLS = InputSpec("hls", ("blue", "green", "red", "nir08", "swir16", "swir22"), "int16", REFLECTANCE)
+
+SENTINEL2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +83,38 @@ def test_frozen_leaves_the_encoder_as_it_was_and_trains_the_head(optical, job_of
     assert outputs["EPOCHS_RUN"] == 2
     trained = next(message for _, message in recorder.logs if "parameters are trained" in message)
     assert published[0].name in trained
+
+
+def test_lora_trains_a_little_and_is_merged_into_the_model(optical, job_of, published, recorder, tmp_path):
+    job = job_of(optical(), adaptation="lora", adapter=str(tmp_path / "adapter.safetensors"), learning_rate=0.01)
+    outputs = finetune(job, recorder)
+    found, before = encoder_of(job.output), published[1].state_dict()
+    changed = same_as_published(found, published)
+    assert set(changed) == {key for key in before if key.endswith(("attn.qkv.weight", "attn.proj.weight"))}
+    assert outputs["ADAPTER"] == job.adapter
+    adapter = dict(load_file(job.adapter))
+    name = "encoder.blocks.3.attn.qkv"
+    down, up = adapter[f"{name}.lora_A.default.weight"], adapter[f"{name}.lora_B.default.weight"]
+    merged = before["blocks.3.attn.qkv.weight"] + job.lora_alpha / job.lora_rank * up @ down
+    np.testing.assert_allclose(found["blocks.3.attn.qkv.weight"], merged, atol=1e-6)
+    assert not [key for key in adapter if key.startswith("encoder.") and "lora_" not in key]
+    assert Path(job.adapter).stat().st_size < Path(job.output).stat().st_size
+    with pytest.raises(InstaGeoError, match="is an adapter"):
+        load_predictor(job.adapter)
+
+
+@pytest.mark.parametrize("name", [one.name for one in BACKBONES if one.family in (PRITHVI, TERRAMIND)])
+def test_lora_trains_less_than_two_percent_of_a_backbone(name):
+    inputs = (HLS,) if name.startswith("prithvi") else (replace(HLS, sensor="sentinel2", bands=SENTINEL2),)
+    network = build_module(name, {}, inputs, 2) if name.endswith("tiny") else None
+    if network is None:
+        with torch.device("meta"):
+            network = build_module(name, {}, inputs, 2)
+    network.requires_grad_(False)
+    add_adapters(network, FinetuneJob("chips", "m.safetensors", backbone=name))
+    trained = sum(p.numel() for p in network.encoder.parameters() if p.requires_grad)
+    every = sum(p.numel() for p in network.encoder.parameters() if not p.requires_grad)
+    assert 0 < trained < 0.02 * every
 
 
 def test_full_trains_everything_and_the_first_layers_least(optical, job_of, published, recorder):
