@@ -63,7 +63,8 @@ def _listed_pairs(job: ImportChipsJob) -> tuple[list[FilePair], list[SkippedRow]
     for path in _csv_files(Path(job.input)):
         split = _SPLITS.get(path.stem.lower(), "")
         for row in _rows(path):
-            image, label = (row.get(column, "").strip() for column in CSV_COLUMNS)
+            # Windows writes paths with backslashes, which are no separators elsewhere.
+            image, label = (row.get(column, "").strip().replace("\\", "/") for column in CSV_COLUMNS)
             if not image:
                 continue
             before = found.get(root / image, (None, ""))[1]

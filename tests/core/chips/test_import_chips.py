@@ -184,6 +184,12 @@ def test_parameters_that_fit_no_image_are_refused_and_leave_nothing(files, bring
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+def test_a_csv_from_windows_is_read(files, bring):
+    path = files()
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"/", b"\\").replace(b"\n", b"\r\n"))
+    assert len(bring(path, sensor="hls")[0].chips) == 3
+
+
 def test_a_csv_with_other_columns_is_refused_with_what_it_has(tmp_path, bring):
     (tmp_path / "points.csv").write_text("x,y,label\n1,2,3\n")
     with pytest.raises(InstaGeoError, match=r"columns Input, Label.*points\.csv has x, y, Label"):
