@@ -21,7 +21,7 @@ EARTHDATA_LOGIN = "urs.earthdata.nasa.gov"
 _EARTHDATA = ("earthdata.nasa.gov", "earthdatacloud.nasa.gov")
 _SIGNED_STORAGE = ".blob.core.windows.net"
 _HEADER = "header:"
-_RETRIED = (408, 425, 429, 500, 502, 503, 504)
+RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _NO_ENTRY = (401, 403)
 _BLOCK = 1 << 18  # bytes handed on at a time
 _HOPELESS = 24  # files given up in a row: the archive is down, not one file
@@ -239,7 +239,7 @@ class _Refused(Exception):
 
 
 def _check(answer: requests.Response) -> None:
-    if answer.status_code in _RETRIED:
+    if answer.status_code in RETRIED:
         raise _Busy(answer.status_code, _retry_after(answer.headers.get("Retry-After", "")))
     if answer.status_code not in (requests.codes.ok, requests.codes.partial_content):
         raise _Refused(answer.status_code)

@@ -26,7 +26,7 @@ from rasterio.windows import Window
 from ..imagery.grid import Grid, grid_of
 from ..imagery.rasters import SAME_PIXEL, read_failure
 from ..imagery.reading import WARP_ERROR, inner_slices, inner_window
-from .access import Access, ReadFailure
+from .access import Access, ReadFailure, plain
 from .remote import CLOSED, RemoteFile, RemoteStream, Span
 
 T = TypeVar("T")
@@ -150,7 +150,7 @@ class Asset:
                 with rasterio.Env(**_ENVIRONMENT):  # it costs more than to read a block, so it is entered once
                     self._raster = self._open()
                 if self._raster.crs is None:
-                    raise ReadFailure(f"{self.href.partition('?')[0]}: it has no CRS")
+                    raise ReadFailure(f"{plain(self.href)}: it has no CRS")
             except RasterioError as error:
                 self._failure = self._named(error)
                 raise self._failure from error
@@ -178,7 +178,7 @@ class Asset:
             if stream.error is not None:
                 blamed, stream.error = stream.error, None
                 return blamed
-        return ReadFailure(f"{self.href.partition('?')[0]}: {read_failure(error)}")
+        return ReadFailure(f"{plain(self.href)}: {read_failure(error)}")
 
     def _spans(self, window: Window, level: int) -> list[Span]:
         """Where the blocks of a window lie in the file; none where it is no TIFF."""

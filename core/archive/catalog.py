@@ -21,12 +21,11 @@ from urllib3.util import Retry
 from ..contract.errors import InstaGeoError
 from ..contract.sensors import CATALOGS, Sensor
 from ..reporting import Reporter
-from .access import NOBODY, Credentials
+from .access import NOBODY, RETRIED, Credentials
 from .items import ArchiveItem, item_from_plain
 
 TIMEOUT_S = (10.0, 60.0)  # to connect, to answer
 PAGE = 250  # items a page
-_RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _LOOK_AROUND = dt.timedelta(days=366)
 _MOST_VERTICES = 200  # of a search geometry: servers refuse long requests
 
@@ -111,7 +110,7 @@ def _retry(count: int) -> Retry:
         backoff_factor=0.5,
         backoff_jitter=0.5,
         backoff_max=60,
-        status_forcelist=_RETRIED,
+        status_forcelist=RETRIED,
         allowed_methods=None,  # a search by POST changes nothing
         respect_retry_after_header=True,
         raise_on_status=False,

@@ -11,10 +11,11 @@ from typing import Any
 
 from .dataset import REFLECTANCE
 from .errors import InstaGeoError
+from .sensors import METRES, SENSORS
 
 PATCH, PIXEL_SERIES = "patch", "pixel-series"
 PRITHVI, TERRAMIND, PRESTO, GALILEO = "prithvi", "terramind", "presto", "galileo"
-DECIBEL, METRES = "dB", "metres"
+DECIBEL = "dB"
 HUB, GITHUB = "https://huggingface.co/{repository}", "https://github.com/{repository}"
 
 
@@ -63,17 +64,21 @@ class Backbone:
     uses_place: bool = False
 
 
+def _wavelengths(sensor: str, bands: tuple[str, ...]) -> tuple[float, ...]:
+    return tuple(band.wavelength_um for band in SENSORS[sensor].resolve_bands(bands))
+
+
 _HLS_BANDS = ("blue", "green", "red", "nir08", "swir16", "swir22")
-_HLS_UM = (0.482, 0.561, 0.655, 0.865, 1.609, 2.201)
+_HLS_UM = _wavelengths("hls", _HLS_BANDS)
 _HLS_V1 = Modality("hls", _HLS_BANDS, _HLS_UM, REFLECTANCE, (775.0, 1081.0, 1229.0, 2497.0, 2204.0, 1611.0),
                    (1282.0, 1270.0, 1399.0, 1368.0, 1292.0, 1155.0))  # fmt: skip
 _HLS_V2 = Modality("hls", _HLS_BANDS, _HLS_UM, REFLECTANCE, (1087.0, 1342.0, 1433.0, 2734.0, 1958.0, 1363.0),
                    (2248.0, 2179.0, 2178.0, 1850.0, 1242.0, 1049.0))  # fmt: skip
-_S2_UM = (0.443, 0.490, 0.560, 0.665, 0.704, 0.740, 0.783, 0.842, 0.865, 0.945, 1.610, 2.190)
+_S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 _S2L2A = Modality(
     "S2L2A",
-    ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"),
-    _S2_UM,
+    _S2_BANDS,
+    _wavelengths("sentinel2", _S2_BANDS),
     REFLECTANCE,
     (1390.458, 1503.317, 1718.197, 1853.91, 2199.1, 2779.975, 2987.011, 3083.234, 3132.22, 3162.988, 2424.884,
      1857.648),

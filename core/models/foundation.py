@@ -13,7 +13,6 @@ from ..contract.backbones import DECIBEL, TERRAMIND, Backbone, Modality, backbon
 from ..contract.card import Normalisation
 from ..contract.dataset import InputSpec
 from ..contract.errors import InstaGeoError, Problems
-from ..contract.sensors import METRES
 from .band_matching import BandMatch, match_bands
 from .encoders import Choice, load_encoder
 from .heads import UpsamplingHead
@@ -102,7 +101,7 @@ def matched(record: Backbone, inputs: Sequence[InputSpec]) -> tuple[tuple[BandMa
     found = []
     for spec in inputs:
         modality = _modality(record, spec)
-        if spec.units != modality.units and not (modality.units == METRES == spec.units):
+        if spec.units != modality.units:
             raise InstaGeoError(
                 f"Input '{spec.sensor}' is in '{spec.units}'; {record.title} was trained with '{modality.units}'.",
                 "Create the chips with SCALE and OFFSET that make it reflectance, or from an archive."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -78,10 +78,3 @@ def prithvi_weights(published: Mapping[str, torch.Tensor]) -> dict[str, torch.Te
         name = key.replace("patch_embed.", "patch_embeds.0.")
         found[name] = value.flatten(1) if name.endswith("patch_embeds.0.proj.weight") else value
     return found
-
-
-def published_bands(weights: Mapping[str, torch.Tensor], size: PrithviSize, positions: Sequence[int]) -> torch.Tensor:
-    """The patch matrix for a subset of the trained bands, given by their `positions` among them."""
-    matrix = weights["patch_embeds.0.proj.weight"]
-    kernels = matrix.view(size.dim, -1, size.patch * size.patch)
-    return kernels[:, list(positions)].flatten(1)

@@ -15,7 +15,6 @@ worker with 1,000 and with 10,000 points.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -57,16 +56,6 @@ GDAL = {
     "GDAL_HTTP_MULTIPLEX": "YES", "CPL_VSIL_CURL_CACHE_SIZE": 400_000_000, "GDAL_INGESTED_BYTES_AT_OPEN": 16384,
 }  # fmt: skip
 SERVER = runpy.run_path(str(ROOT / "tests" / "core" / "archive_server.py"))
-
-
-def register() -> None:
-    """Make the checkout importable as the package, whatever the clone is called."""
-    spec = importlib.util.spec_from_file_location(
-        "instageo_plugin", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["instageo_plugin"] = module
-    spec.loader.exec_module(module)
 
 
 def serve(folder: str, pipe: Connection) -> None:
@@ -343,7 +332,7 @@ def main() -> int:
     options.add_argument("--points", type=int, default=200)
     options.add_argument("--chip-size", type=int, default=128)
     chosen = options.parse_args()
-    register()
+    runpy.run_path(str(ROOT / "core" / "start.py"))  # registers the package
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.folder or Path(temporary) / "archive"
         work = Path(temporary) / "work"

@@ -11,8 +11,8 @@ with the real weights, at least 2 worse with random ones (published: 24.54, 27.2
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -28,16 +28,6 @@ B9, NDVI = 10, 17
 SEEDS = range(10)
 MONTHS = 12
 BAR, TOLERANCE, WORTH = 24.5, 0.5, 2.0
-
-
-def register() -> None:
-    """Make the checkout importable as the package, whatever the clone is called."""
-    spec = importlib.util.spec_from_file_location(
-        "instageo_plugin", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["instageo_plugin"] = module
-    spec.loader.exec_module(module)
 
 
 def embeddings(raw: np.ndarray, trained: bool, seed: int) -> np.ndarray:
@@ -66,7 +56,7 @@ def rmse(features: np.ndarray, seed: int) -> float:
 
 def main() -> int:
     """Exit status 1 when a bar is missed."""
-    register()
+    runpy.run_path(str(ROOT / "core" / "start.py"))  # registers the package
     raw = np.load(DATA / "s1_s2_era5_srtm.npy")
     found = {
         "real weights": [rmse(embeddings(raw, True, seed), seed) for seed in SEEDS],

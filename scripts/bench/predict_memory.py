@@ -11,8 +11,8 @@ memories. The bar: under 1.5 GB, and no growth with the raster.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -28,16 +28,6 @@ ROOT = Path(__file__).resolve().parents[2]
 BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
 CHIP_SIZE = 256
 BAR_GB = 1.5
-
-
-def register() -> None:
-    """Make the checkout importable as the package, whatever the clone is called."""
-    spec = importlib.util.spec_from_file_location(
-        "instageo_plugin", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["instageo_plugin"] = module
-    spec.loader.exec_module(module)
 
 
 def make_raster(path: Path, size: int) -> None:
@@ -124,7 +114,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the rasters are made and kept")
     parser.add_argument("--backbone", default="unet")
     options = parser.parse_args()
-    register()
+    runpy.run_path(str(ROOT / "core" / "start.py"))  # registers the package
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
         model = folder / f"{options.backbone}.safetensors"
