@@ -16,10 +16,14 @@ from typing import Any
 
 import numpy as np
 import pyogrio.raw
+import rasterio.crs
 import shapely
+from affine import Affine
 
 from ..contract.dataset import CHIPS_LAYER, SKIPPED_LAYER
 from ..contract.errors import InstaGeoError
+from ..imagery.grid import Grid
+from ..imagery.occasion import Occasion, first_dates
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class ChipRow:
     label: str = ""
     split: str = ""
     fold: int = -1
+
+    def occasion(self) -> Occasion:
+        """When and where its pixels were taken."""
+        crs = rasterio.crs.CRS.from_user_input(self.crs)
+        return Occasion(first_dates(self.dates), Grid(crs, Affine(*self.transform), self.width, self.height))
 
 
 @dataclass(frozen=True)

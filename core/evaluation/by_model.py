@@ -147,7 +147,8 @@ def predicted_chips(
         valid = np.any([np.isfinite(image).any(axis=(1, 2)) for image in images], axis=0)
         height, width = batch[0].height, batch[0].width
         padded = [_pad(image, predictor.stride_px) for image in images]
-        probabilities = predictor.probabilities(padded)[:, :, :height, :width]
+        occasions = [chip.occasion() for chip in batch]
+        probabilities = predictor.probabilities(padded, occasions)[:, :, :height, :width]
         yield from zip(batch, probabilities, valid)
 
 

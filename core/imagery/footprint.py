@@ -25,7 +25,8 @@ def footprint_4326(grid: Grid) -> shapely.MultiPolygon:
 
 
 @lru_cache(maxsize=32)
-def _to_degrees(wkt: str) -> pyproj.Transformer:
+def to_degrees(wkt: str) -> pyproj.Transformer:
+    """From a CRS to longitude and latitude on WGS 84."""
     return pyproj.Transformer.from_crs(pyproj.CRS.from_wkt(wkt), "EPSG:4326", always_xy=True)
 
 
@@ -37,7 +38,7 @@ def _ring_4326(grid: Grid) -> np.ndarray:
     down = np.concatenate([0 * share, share * rows, np.full_like(share, rows), (1 - share) * rows])
     xs = grid.transform.c + grid.transform.a * along
     ys = grid.transform.f + grid.transform.e * down
-    ring: np.ndarray = np.column_stack(_to_degrees(grid.crs.to_wkt()).transform(xs, ys))
+    ring: np.ndarray = np.column_stack(to_degrees(grid.crs.to_wkt()).transform(xs, ys))
     finite: np.ndarray = ring[np.isfinite(ring).all(axis=1)]
     return finite
 

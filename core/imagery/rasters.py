@@ -66,15 +66,19 @@ def inspect_raster(path: str) -> RasterInfo:
     """
     with open_raster(path) as raster:
         _check(path, raster)
-        tags = {**raster.tags(), **raster.tags(ns="IMAGERY")}
         return RasterInfo(
             path=path,
             grid=grid_of(raster),
             dtype=str(raster.dtypes[0]),
             nodata=_usable_nodata(raster.nodata, str(raster.dtypes[0])),
             descriptions=tuple((text or "").strip() for text in raster.descriptions),
-            date=acquisition_date(path, tags),
+            date=raster_date(raster),
         )
+
+
+def raster_date(raster: DatasetReader) -> str:
+    """The acquisition date of an open raster, ISO, or empty; see `acquisition_date`."""
+    return acquisition_date(raster.name, {**raster.tags(), **raster.tags(ns="IMAGERY")})
 
 
 def inspect_rasters(paths: Iterable[str], subject: str) -> list[RasterInfo]:

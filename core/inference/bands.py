@@ -37,6 +37,12 @@ class BandList:
     def named(self) -> bool:
         return any(not _NO_NAME.fullmatch(band.name) for band in self.bands)
 
+    @property
+    def date(self) -> str:
+        """Of all bands, where they have one and the same."""
+        dates = {band.date for band in self.bands}
+        return dates.pop() if len(dates) == 1 else ""
+
     def listed(self) -> str:
         """For messages: names where there are any, else the count."""
         if not self.named:
@@ -48,12 +54,13 @@ class BandList:
 class StepBands:
     """One timestep: the file (counted from 0) and the 1-based bands in it, in the model's order.
 
-    `by_order`: the bands have no names, so their order was trusted.
+    `by_order`: the bands have no names, so their order was trusted. `date` is that of the bands' descriptions.
     """
 
     source: int
     bands: tuple[int, ...]
     by_order: bool = False
+    date: str = ""
 
 
 def band_list(path: str, source: int, descriptions: Mapping[int, str | None]) -> BandList:
@@ -142,9 +149,10 @@ def _map_step(spec: InputSpec, step: BandList, chosen: Mapping[str, str], proble
     found = {name: _find(chosen.get(name, name), name in chosen, by_name, step) for name in spec.bands}
     missing = [name for name, number in found.items() if number is None]
     if not missing:
-        return StepBands(step.source, tuple(number for number in found.values() if number is not None))
+        numbers = tuple(number for number in found.values() if number is not None)
+        return StepBands(step.source, numbers, date=step.date)
     if not chosen and not step.named and len(step.bands) == len(spec.bands):
-        return StepBands(step.source, tuple(band.number for band in step.bands), by_order=True)
+        return StepBands(step.source, tuple(band.number for band in step.bands), True, step.date)
     wanted = [f"{name} ({chosen[name]})" if name in chosen else name for name in missing]
     problems.add(
         f"{step.path} has {step.listed()}; the model expects {len(spec.bands)} ({', '.join(spec.bands)}), "

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from rasterio.windows import Window
 
+from ..imagery.occasion import Occasion
 from .area import Area
 from .blend import Part, Strip
 from .source import Source, read_mirrored
@@ -25,21 +26,25 @@ _TILES_PER_BATCH = 64  # skipped ones included, so that progress goes on over em
 class Tile:
     """A window of the lattice, by lattice row and column.
 
-    images (T, C, H, W) float32 and state (H, W) as in `blend.Rows`; both None where there is nothing to predict.
+    images (T, C, H, W) float32, state (H, W) as in `blend.Rows`, and when and where; None where there is nothing to
+    predict.
     """
 
     row: int
     col: int
     images: np.ndarray | None = None
     state: np.ndarray | None = None
+    occasion: Occasion | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Tiles in order, and the images of those that have any: (N, T, C, H, W); None when none has."""
+    """Tiles in order, and the images of those that have any: (N, T, C, H, W), None when none has; likewise their
+    occasions (N)."""
 
     tiles: tuple[Tile, ...]
     images: np.ndarray | None
+    occasions: tuple[Occasion, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +79,9 @@ def _read_tile(source: Source, area: Area | None, lattice: Lattice, row: int, co
     state = present.any(axis=(0, 1)).astype(np.uint8) + present.all(axis=(0, 1))
     if inside is not None:
         state[~inside] = 0
-    return Tile(row, col, images, state) if state[counts].any() else Tile(row, col)
+    if not state[counts].any():
+        return Tile(row, col)
+    return Tile(row, col, images, state, Occasion(source.dates, source.grid.window(window)))
 
 
 def batched(tiles: Iterable[Tile], size: int) -> Iterator[Batch]:
@@ -92,7 +99,8 @@ def batched(tiles: Iterable[Tile], size: int) -> Iterator[Batch]:
 def _batch(tiles: Sequence[Tile]) -> Batch:
     images = [tile.images for tile in tiles if tile.images is not None]
     light = tuple(Tile(tile.row, tile.col, None, tile.state) for tile in tiles)
-    return Batch(light, np.stack(images) if images else None)
+    occasions = tuple(tile.occasion for tile in tiles if tile.occasion is not None)
+    return Batch(light, np.stack(images) if images else None, occasions)
 
 
 def read_ahead(items: Iterator[T]) -> Generator[T, None, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ import rasterio
 from ..contract.card import PIXEL, ModelCard
 from ..contract.errors import INTERNAL, InstaGeoError
 from ..contract.jobs import PredictRasterJob
-from ..imagery.dates import parse_iso_date
+from ..imagery.occasion import Occasion
 from ..models.modelfile import load_card
 from ..models.predictor import Predictor
 from ..reporting import PhaseReporter, Reporter
@@ -52,7 +52,6 @@ def predict_raster(job: PredictRasterJob, reporter: Reporter) -> dict[str, Any]:
     started = time.perf_counter()
     card = load_card(job.model)
     paths = output_paths(job)
-    _check_dates(job.dates, card)
     _note_licence(card, reporter)
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB), open_source(job, card, reporter) as source:
         area = read_area(job.area, source.grid) if job.area else None
@@ -119,7 +118,7 @@ def _batch_size(plan: WindowPlan) -> int:
 
 def _add(batch: Batch, band: RowBand, lattice: Lattice, predictor: Predictor, write: Callable[[Rows], None]) -> None:
     """Predict a batch and add it to the band, writing what a new row of windows leaves finished."""
-    predicted = iter(() if batch.images is None else _probabilities(predictor, batch.images))
+    predicted = iter(() if batch.images is None else _probabilities(predictor, batch.images, batch.occasions))
     for tile in batch.tiles:
         row, col = lattice.rows[tile.row], lattice.cols[tile.col]
         if row.start > band.top:
@@ -128,9 +127,9 @@ def _add(batch: Batch, band: RowBand, lattice: Lattice, predictor: Predictor, wr
             band.add(row, col, tile.state, next(predicted))
 
 
-def _probabilities(predictor: Predictor, images: np.ndarray) -> np.ndarray:
+def _probabilities(predictor: Predictor, images: np.ndarray, occasions: Sequence[Occasion]) -> np.ndarray:
     """(N, K, H, W) float32; see `Predictor`."""
-    probabilities = predictor.probabilities([images])
+    probabilities = predictor.probabilities([images], occasions)
     expected = (len(images), len(predictor.card.class_table.classes), *images.shape[-2:])
     if probabilities.shape != expected:
         raise InstaGeoError(
@@ -170,17 +169,6 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _check_dates(dates: str, card: ModelCard) -> None:
-    """DATES, where given, must be as many as the timesteps, oldest first."""
-    found = [parse_iso_date(text, "DATES") for text in dates.replace(",", " ").split()]
-    expected = card.inputs[0].timesteps
-    if found and (len(found) != expected or found != sorted(found)):
-        raise InstaGeoError(
-            f"DATES holds {', '.join(found)}; expected {expected}, one a timestep, oldest first.",
-            "Give the dates in the order of the rasters, as 2022-06-08, and the rasters oldest first.",
-        )
 
 
 def _note_licence(card: ModelCard, reporter: Reporter) -> None:

@@ -14,13 +14,15 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from ..contract.backbones import backbone, is_foundation
 from ..contract.card import ModelCard
 from ..contract.dataset import RAW_UNITS, REFLECTANCE, REFLECTANCE_RANGE, InputSpec
 from ..contract.errors import InstaGeoError, Problems
 from ..contract.jobs import PredictRasterJob
+from ..imagery.dates import parse_iso_date
 from ..imagery.grid import Grid, grid_of
 from ..imagery.masks import apply_strategy, decode_mask
-from ..imagery.rasters import describe_grid, open_raster, read_failure, same_grid
+from ..imagery.rasters import describe_grid, open_raster, raster_date, read_failure, same_grid
 from ..reporting import Reporter
 from .bands import BandList, StepBands, band_list, map_bands
 from .windows import reflected
@@ -34,6 +36,11 @@ class Source(Protocol):
 
     @property
     def grid(self) -> Grid: ...
+
+    @property
+    def dates(self) -> tuple[str, ...]:
+        """One a timestep, ISO, empty where not known."""
+        ...
 
     def read(self, window: Window) -> np.ndarray:
         """(T, C, H, W) float32 in the model's units, NaN where there is no data; `window` lies on the grid."""
@@ -56,6 +63,7 @@ class RasterSource:
     offset: float = 0.0
     masks: tuple[DatasetReader, ...] = ()
     mask_strategy: str = "each"
+    dates: tuple[str, ...] = ()
 
     def read(self, window: Window) -> np.ndarray:
         """See `Source`. Raises `InstaGeoError` when a file is damaged."""
@@ -128,7 +136,35 @@ def open_source(job: PredictRasterJob, card: ModelCard, reporter: Reporter) -> I
         grid = grid_of(rasters[0])
         check_resolution(grid, card, reporter)
         units = card.inputs[0].units
-        yield RasterSource(rasters, steps, grid, units, job.scale, job.offset, masks, job.mask_strategy)
+        dates = _dates(job.dates, rasters, steps)
+        _say_dates(dates, card, reporter)
+        yield RasterSource(rasters, steps, grid, units, job.scale, job.offset, masks, job.mask_strategy, dates)
+
+
+def _dates(given: str, rasters: Sequence[DatasetReader], steps: Sequence[StepBands]) -> tuple[str, ...]:
+    """Of the timesteps: as given, else from the bands' descriptions, else of the files."""
+    listed = [parse_iso_date(text, "DATES") for text in given.replace(",", " ").split()]
+    if not listed:
+        stacked = len({step.source for step in steps}) < len(steps)
+        return tuple(step.date or ("" if stacked else raster_date(rasters[step.source])) for step in steps)
+    if len(listed) != len(steps) or listed != sorted(listed):
+        raise InstaGeoError(
+            f"DATES holds {', '.join(listed)}; expected {len(steps)}, one a timestep, oldest first.",
+            "Give the dates in the order of the rasters, as 2022-06-08, and the rasters oldest first.",
+        )
+    return tuple(listed)
+
+
+def _say_dates(dates: Sequence[str], card: ModelCard, reporter: Reporter) -> None:
+    """What a model that looks at dates is told."""
+    if not (is_foundation(card.architecture) and backbone(card.architecture).uses_time):
+        return
+    reporter.log(f"Dates of the timesteps: {', '.join(date or 'not known' for date in dates)}.")
+    if "" in dates:
+        reporter.log("The model was trained to know the dates: give them with DATES.", "warning")
+    known = [date for date in dates if date]
+    if known != sorted(known):
+        reporter.log("The rasters are not in the order of their dates; expected oldest first.", "warning")
 
 
 def _check_georeference(rasters: Sequence[DatasetReader]) -> None:

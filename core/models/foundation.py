@@ -14,6 +14,7 @@ from ..contract.card import Normalisation
 from ..contract.dataset import InputSpec
 from ..contract.errors import InstaGeoError, Problems
 from .band_matching import BandMatch, match_bands
+from .context import Context
 from .encoders import Choice, load_encoder
 from .heads import UpsamplingHead
 from .padding import pad_to_multiple
@@ -39,8 +40,8 @@ class TerraMindSegmenter(nn.Module):
         self.stride_px = PATCH
         self.receptive_radius_px: int | None = None
 
-    def forward(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
-        """One (N, T, C, H, W) an input to logits (N, K, H, W)."""
+    def forward(self, images: Sequence[torch.Tensor], context: Context | None = None) -> torch.Tensor:
+        """One (N, T, C, H, W) an input to logits (N, K, H, W); the context tells it nothing."""
         n, height, width = images[0].shape[0], *images[0].shape[-2:]
         frames = max(image.shape[1] for image in images)
         stacked = [image.expand(-1, frames, -1, -1, -1).flatten(0, 1) for image in images]

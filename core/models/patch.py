@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from ..contract.card import ModelCard
+from ..imagery.occasion import Occasion
 from ..reporting import Reporter
+from .context import Context, context_of
 from .device import bfloat16_pays, choose_device
 from .normalise import normalise
 from .weights import load_weights
@@ -47,24 +49,25 @@ class PatchPredictor:
         """The precision in use, `fp32` or `bf16`; may fall from the second to the first with any batch."""
         return BFLOAT16 if self._bfloat16 else FLOAT32
 
-    def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def probabilities(self, images: Sequence[np.ndarray], occasions: Sequence[Occasion] = ()) -> np.ndarray:
         """See `Predictor`."""
         with torch.inference_mode():
             batch = [
                 normalise(torch.from_numpy(_owned(image)).to(self._device), norm)
                 for image, norm in zip(images, self.card.normalisation, strict=True)
             ]
-            probabilities: np.ndarray = self._run(batch).cpu().numpy()
+            context = context_of(occasions).to(self._device) if occasions else None
+            probabilities: np.ndarray = self._run(batch, context).cpu().numpy()
             return probabilities
 
-    def _run(self, batch: list[torch.Tensor]) -> torch.Tensor:
+    def _run(self, batch: list[torch.Tensor], context: Context | None) -> torch.Tensor:
         if not self._bfloat16:
-            return self._softmax(batch, bfloat16=False)
-        result = self._softmax(batch, bfloat16=True)
+            return self._softmax(batch, context, bfloat16=False)
+        result = self._softmax(batch, context, bfloat16=True)
         shape = tuple(side for image in batch for side in image.shape)
         if shape in self._checked:
             return result
-        exact = self._softmax(batch, bfloat16=False)
+        exact = self._softmax(batch, context, bfloat16=False)
         self._bfloat16 = self._agree(result, exact)
         self._checked.add(shape)
         return result if self._bfloat16 else exact
@@ -82,9 +85,9 @@ class PatchPredictor:
             )
         return agreed
 
-    def _softmax(self, batch: list[torch.Tensor], bfloat16: bool) -> torch.Tensor:
+    def _softmax(self, batch: list[torch.Tensor], context: Context | None, *, bfloat16: bool) -> torch.Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16):
-            logits: torch.Tensor = self._module(batch)
+            logits: torch.Tensor = self._module(batch, context)
         return logits.float().softmax(dim=1).contiguous()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..contract.card import ModelCard
 from ..contract.errors import Problems
+from ..imagery.occasion import Occasion
 from .forest import forest_from_tensors
 
 
@@ -40,7 +41,7 @@ class PixelPredictor:
             problems.add(f"its forest gives {self.forest.classes} classes; its class table has {classes}.")
         problems.raise_if_any()
 
-    def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def probabilities(self, images: Sequence[np.ndarray], occasions: Sequence[Occasion] = ()) -> np.ndarray:
         """See `Predictor`."""
         n, height, width = images[0].shape[0], *images[0].shape[-2:]
         shares = self.forest.probabilities(pixel_features(images))  # (N * H * W, K)

@@ -35,11 +35,11 @@ class _Scaled(nn.Module):
         self.scale = nn.Parameter(torch.full((1,), 0.1))
 
     def forward(self, coordinates: torch.Tensor, dim: int) -> torch.Tensor:
-        """(..., 2) coordinates to (..., dim): the first fills one half, the second the other."""
-        encoded: torch.Tensor = self.scale * torch.cat(
-            [sincos_of(dim // 2, coordinates[..., number].float()) for number in (0, 1)], dim=-1
-        )
-        return encoded
+        """(..., 2) coordinates to (..., dim), half of it for each; zeros where one is NaN."""
+        known = coordinates.isfinite().all(dim=-1, keepdim=True)
+        numbers = torch.where(known, coordinates, 0.0).float()
+        encoded = torch.cat([sincos_of(dim // 2, numbers[..., number]) for number in (0, 1)], dim=-1)
+        return torch.where(known, self.scale * encoded, 0.0)
 
 
 class PrithviEncoder(VisionTransformer):

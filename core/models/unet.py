@@ -15,6 +15,7 @@ from torch import nn
 
 from ..contract.dataset import InputSpec
 from ..contract.errors import InstaGeoError
+from .context import Context
 from .padding import pad_to_multiple
 
 CONVOLUTIONS_PER_BLOCK = 2
@@ -40,8 +41,8 @@ class UNet(nn.Module):
         self.stride_px = 2**depth
         self.receptive_radius_px: int | None = receptive_radius_px(depth)
 
-    def forward(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
-        """One (N, T, C, H, W) an input to logits (N, K, H, W)."""
+    def forward(self, images: Sequence[torch.Tensor], context: Context | None = None) -> torch.Tensor:
+        """One (N, T, C, H, W) an input to logits (N, K, H, W); the context tells it nothing."""
         x = torch.cat([image.flatten(1, 2) for image in images], dim=1)  # (N, all T * C, H, W)
         height, width = x.shape[-2:]
         x = pad_to_multiple(x, self.stride_px)

@@ -128,12 +128,12 @@ class SegmentationTransformer(nn.Module):
         self.stride_px = encoder.patch
         self.receptive_radius_px: int | None = None
 
-    def forward(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, images: Sequence[torch.Tensor], context: Context | None = None) -> torch.Tensor:
         """One (N, T, C, H, W) an input to logits (N, K, H, W)."""
         height, width = images[0].shape[-2:]
         padded = [_pad(image, self.stride_px) for image in images]
         rows, columns = (side // self.stride_px for side in padded[0].shape[-2:])
-        tokens = self.encoder(padded)[:, 1:]  # (N, all T * h * w, D)
+        tokens = self.encoder(padded, context)[:, 1:]  # (N, all T * h * w, D)
         maps = tokens.reshape(len(tokens), -1, rows, columns, self.encoder.dim)  # (N, T, h, w, D)
         maps = maps.permute(0, 1, 4, 2, 3).flatten(1, 2)  # (N, T * D, h, w)
         logits: torch.Tensor = self.head(maps)

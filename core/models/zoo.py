@@ -110,9 +110,9 @@ def complete_constants(name: str, constants: Mapping[str, Any]) -> dict[str, Any
 def build_module(name: str, constants: Mapping[str, Any], inputs: Sequence[InputSpec], classes: int) -> torch.nn.Module:
     """A network of the zoo with fresh weights, drawn from torch's global generator.
 
-    Its `forward` takes one normalised tensor an input, (N, T, C, H, W) without NaN, and returns logits
-    (N, classes, H, W); its attributes `receptive_radius_px` (None: the whole window) and `stride_px` are those of
-    `Predictor`. Raises `InstaGeoError` for an unknown name or constant, and for what is no network.
+    Its `forward` takes one normalised tensor an input, (N, T, C, H, W) without NaN, and a `Context` or None, and
+    returns logits (N, classes, H, W); its attributes `receptive_radius_px` (None: the whole window) and `stride_px`
+    are those of `Predictor`. Raises `InstaGeoError` for an unknown name or constant, and for what is no network.
     """
     record = architecture(name)
     if record.family != NETWORK:

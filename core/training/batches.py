@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,13 +15,24 @@ from torch import Tensor
 
 from ..chips.index import ChipRow
 from ..contract.card import Normalisation
+from ..models.context import Context, context_of
 from ..models.normalise import normalise
 from .augment import Augmentation, augmentation, augmented, epoch_batches, radiometry
 from .data import ChipReader, Sample, squared
 
-Batch = tuple[list[Tensor], Tensor]  # an input each (N, T, C, H, W) float32 without NaN; (N, H, W) class positions
-
 AHEAD = 2
+
+
+class Batch(NamedTuple):
+    """`images`: an input each (N, T, C, H, W) float32 without NaN; `label` (N, H, W) class positions."""
+
+    images: list[Tensor]
+    label: Tensor
+    context: Context
+
+    def to(self, device: torch.device) -> Batch:
+        """Itself on another device."""
+        return Batch([image.to(device) for image in self.images], self.label.to(device), self.context.to(device))
 
 
 @dataclass(frozen=True)
@@ -34,11 +46,13 @@ class BatchSource:
 
     def batch(self, indices: Sequence[int], changes: Sequence[Augmentation] = ()) -> Batch:
         """The chips at `indices`, each changed by its augmentation when there are any."""
-        samples = [squared(self.reader.sample(self.chips[i]), self.size_px) for i in indices]
+        chips = [self.chips[i] for i in indices]
+        samples = [squared(self.reader.sample(chip), self.size_px) for chip in chips]
         if changes:
             samples = [augmented(sample, by) for sample, by in zip(samples, changes)]
         label = torch.from_numpy(np.stack([sample.label for sample in samples]))
-        return [self._input(samples, number, changes) for number in range(len(self.normalisation))], label
+        images = [self._input(samples, number, changes) for number in range(len(self.normalisation))]
+        return Batch(images, label, context_of([chip.occasion() for chip in chips]))
 
     def _input(self, samples: Sequence[Sample], number: int, changes: Sequence[Augmentation]) -> Tensor:
         raw = torch.from_numpy(np.stack([sample.images[number] for sample in samples]))

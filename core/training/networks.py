@@ -110,8 +110,8 @@ def _set_up(prepared: Prepared, job: FinetuneJob, reporter: Reporter) -> _Bench:
 def _precision(job: FinetuneJob, network: nn.Module, train: BatchSource, reporter: Reporter) -> str:
     if job.resume:
         return run_folder(job).begun().precision
-    images, _ = train.batch(range(min(TRIAL_CHIPS, len(train.chips))))
-    return choose_precision(job.precision, network, images, reporter)
+    trial = train.batch(range(min(TRIAL_CHIPS, len(train.chips))))
+    return choose_precision(job.precision, network, trial, reporter)
 
 
 def _task(prepared: Prepared, job: FinetuneJob, network: nn.Module, steps: int) -> SegmentationTask:
@@ -226,5 +226,6 @@ def _outcome(bench: _Bench, job: FinetuneJob, seconds: float) -> Outcome:
 @torch.no_grad()
 def _measured(network: nn.Module, batches: PlainBatches, device: torch.device) -> np.ndarray:
     """(K, K) confusion of the final network in float32, as prediction will run it."""
-    found = (label_confusion(label, network([image.to(device) for image in images])) for images, label in batches)
+    moved = (batch.to(device) for batch in batches)
+    found = (label_confusion(batch.label, network(batch.images, batch.context)) for batch in moved)
     return functools.reduce(np.add, found)

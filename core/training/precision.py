@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from ..models.device import bfloat16_pays
 from ..reporting import Reporter
+from .batches import Batch
 
 FP32, BF16 = "32-true", "bf16-mixed"  # Lightning's names
 
@@ -18,18 +19,18 @@ GRADIENT_COSINE = 0.95
 Step = Callable[[bool], tuple[Tensor, Tensor]]
 
 
-def choose_precision(wanted: str, network: nn.Module, images: Sequence[Tensor], reporter: Reporter) -> str:
+def choose_precision(wanted: str, network: nn.Module, trial: Batch, reporter: Reporter) -> str:
     """Lightning's name for the precision to train `network` in, on the device its weights are on.
 
     `auto` is bfloat16 on hardware with instructions for it (measured with AVX512-BF16: the U-Net trains 1.7 times, the
     transformer 1.3 times as fast), else float32. The choice is not left to a stopwatch: on a busy machine that would
-    choose now this, now that, and one seed would no longer give one model. Either way a small batch is run in both
-    first, and bfloat16 must agree: some processors' kernels give silently wrong numbers.
+    choose now this, now that, and one seed would no longer give one model. Either way the batch `trial` is run in
+    both first, and bfloat16 must agree: some processors' kernels give silently wrong numbers.
     """
     device = next(network.parameters()).device
     if wanted == "fp32" or (wanted == "auto" and not bfloat16_pays(device)):
         return FP32
-    step = _step(network, images)
+    step = _step(network, trial)
     agreement, cosine = _agreement(step)
     if not (agreement <= LOGIT_TOLERANCE and cosine >= GRADIENT_COSINE):  # NaN does not agree
         reporter.log(
@@ -42,17 +43,17 @@ def choose_precision(wanted: str, network: nn.Module, images: Sequence[Tensor], 
     return BF16
 
 
-def _step(network: nn.Module, images: Sequence[Tensor]) -> Step:
+def _step(network: nn.Module, trial: Batch) -> Step:
     """A forward and a backward pass that leave the network as it was, batch statistics included."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     device = parameters[0].device
-    batch = [image.to(device) for image in images]
+    batch = trial.to(device)
 
     def step(bf16: bool) -> tuple[Tensor, Tensor]:
         training = network.training
         network.eval()
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = network(batch)
+            logits = network(batch.images, batch.context)
         gradients = torch.autograd.grad(logits.float().square().mean(), parameters, allow_unused=True)
         network.train(training)
         flat = torch.cat([g.float().flatten() for g in gradients if g is not None])

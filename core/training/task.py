@@ -92,8 +92,8 @@ class SegmentationTask(LightningModule):
         self._train_loss = _Mean()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        images, label = batch
-        loss = self._loss(self.network(images), label)
+        images, label, context = batch
+        loss = self._loss(self.network(images, context), label)
         self._train_loss.add(self._finite(float(loss.detach())), _labelled(label))
         return loss
 
@@ -105,8 +105,8 @@ class SegmentationTask(LightningModule):
         self._confusion[:] = 0
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        images, label = batch
-        logits = self.averaged.module(images)
+        images, label, context = batch
+        logits = self.averaged.module(images, context)
         self._val_loss.add(self._finite(float(self._loss(logits, label))), _labelled(label))
         self._confusion += label_confusion(label, logits)
 

@@ -86,7 +86,8 @@ def _imagery() -> list[p.Definition]:
             "DATES",
             "Dates",
             PredictRasterJob.dates,
-            "Dates of the timesteps, oldest first, such as '2022-04-02 2022-05-02'. Empty: not known.",
+            "Dates of the timesteps, oldest first, such as '2022-04-02 2022-05-02', for models that look at them. "
+            "Empty: as the bands' descriptions or the files say.",
             advanced=True,
         ),
         p.text(

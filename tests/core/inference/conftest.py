@@ -31,7 +31,7 @@ class BoxMean:
     calls: int = 0
     largest: int = 0
 
-    def probabilities(self, images):
+    def probabilities(self, images, occasions=()):
         self.calls += 1
         self.largest = max(self.largest, images[0].size)
         bands = np.nan_to_num(images[0]).mean(axis=1)[:, : len(self.card.class_table.classes)]
@@ -53,7 +53,7 @@ class WindowMean:
     receptive_radius_px: Optional[int] = None
     stride_px: int = 1
 
-    def probabilities(self, images):
+    def probabilities(self, images, occasions=()):
         bands = np.nan_to_num(images[0]).mean(axis=1)[:, : len(self.card.class_table.classes)]
         return softmax(0.3 * bands + 2 * bands.mean(axis=(2, 3), keepdims=True))
 
@@ -66,7 +66,7 @@ class BlockMean:
     receptive_radius_px: Optional[int] = 3
     stride_px: int = 4
 
-    def probabilities(self, images):
+    def probabilities(self, images, occasions=()):
         bands = np.nan_to_num(images[0]).mean(axis=1)[:, : len(self.card.class_table.classes)]
         n, k, height, width = bands.shape
         means = bands.reshape(n, k, height // 4, 4, width // 4, 4).mean(axis=(3, 5))
@@ -83,6 +83,7 @@ class ArraySource:
     """Imagery in memory: (T, C, H, W)."""
 
     images: np.ndarray
+    dates: tuple = ()
 
     @property
     def grid(self):

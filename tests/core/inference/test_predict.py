@@ -304,6 +304,37 @@ def test_dates_must_be_as_many_as_timesteps_and_ascend(run_job, write_raster, no
         run_job(path, dates="2022-05-01 2022-06-01")
 
 
+class Witness:
+    """A predictor that notes when and where it was asked about."""
+
+    receptive_radius_px, stride_px = None, 1
+
+    def __init__(self, card):
+        self.card, self.seen = card, []
+
+    def probabilities(self, images, occasions=()):
+        self.seen += occasions
+        assert [image.shape[-2:] for image in images[0]] == [(o.grid.height, o.grid.width) for o in occasions]
+        return np.full((len(images[0]), 3, *images[0].shape[-2:]), 1 / 3, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "descriptions", "given", "expected"),
+    [
+        ("a.tif", ("blue 2022-05-03", "green 2022-05-03", "red 2022-05-03"), "", "2022-05-03"),
+        ("scene_20220504.tif", ("blue", "green", "red"), "", "2022-05-04"),
+        ("scene_20220504.tif", ("blue", "green", "red"), "2022-05-05", "2022-05-05"),
+        ("a.tif", ("blue", "green", "red"), "", ""),
+    ],
+)
+def test_the_model_is_told_when_and_where(run_job, write_raster, noise, make_card, name, descriptions, given, expected):
+    witness = Witness(make_card())
+    run_job(write_raster(name, noise(50, 40), descriptions=descriptions), witness, dates=given, overlap_px=0)
+    assert {occasion.dates for occasion in witness.seen} == {(expected,)}
+    corners = {(o.grid.transform.c - 731810, 5694090 - o.grid.transform.f) for o in witness.seen}
+    assert corners == {(col, row) for col in (0, 80) for row in (0, 180)}
+
+
 def test_outputs_must_not_overwrite_inputs_or_each_other(run_job, write_raster, noise, tmp_path):
     path = write_raster("a.tif", noise(40, 40))
     with pytest.raises(InstaGeoError, match=r"OUTPUT is .*which is an input"):
@@ -372,8 +403,8 @@ def test_cancel_leaves_nothing_and_keeps_the_earlier_map(run_job, write_raster, 
 
 def test_failing_model_leaves_nothing(run_job, write_raster, noise, tmp_path, make_card, predictors):
     class Broken(predictors["box"]):
-        def probabilities(self, images):
-            return super().probabilities(images) * np.nan
+        def probabilities(self, images, occasions=()):
+            return super().probabilities(images, occasions) * np.nan
 
     with pytest.raises(InstaGeoError, match="not numbers"):
         run_job(write_raster("a.tif", noise(100, 100)), Broken(make_card()))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from instageo_plugin.core.contract.dataset import REFLECTANCE, InputSpec
 from instageo_plugin.core.contract.errors import InstaGeoError
+from instageo_plugin.core.models.context import Context
 from instageo_plugin.core.models.foundation import load_pretrained, pretrained_normalisation
 from instageo_plugin.core.models.zoo import build_module
 
@@ -39,6 +40,22 @@ def test_any_size_and_number_of_dates(name, inputs, constants, size):
         logits = built(name, inputs, **constants)(images_of(inputs, *size))
     assert logits.shape == (2, 4, *size)
     assert logits.isfinite().all()
+
+
+def test_a_model_with_coordinates_uses_time_and_place_as_far_as_they_are_known():
+    network, images = built(PRITHVI, (HLS,)), images_of((HLS,))
+    times = torch.tensor([[[2021.0, 5], [2021, 40], [2021, 70]], [[2021, 5], [2021, 40], [2021, 70]]])
+    places = torch.tensor([[51.0, 12.0], [-3.0, 30.0]])
+    later = torch.where(torch.arange(3)[:, None] == 1, times + 5, times)
+    unknown = torch.full_like(times, torch.nan)
+    with torch.no_grad():
+        plain = network(images)
+        found = [network(images, Context(*one)) for one in ((times, places), (later, places), (times, places.flip(0)))]
+        assert torch.equal(network(images, Context(unknown, places * torch.nan)), plain)
+        known_first = network(images, Context(torch.stack([times[0], unknown[1]]), None))
+    assert all(not torch.allclose(a, b) for a, b in zip((plain, found[0], found[0]), found))
+    assert torch.allclose(known_first[1], plain[1], atol=1e-6)
+    assert not torch.allclose(known_first[0], plain[0])
 
 
 @pytest.mark.parametrize(("name", "inputs"), [(PRITHVI, (HLS,)), (TERRAMIND, (S2, DEM))])

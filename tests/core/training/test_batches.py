@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ def source(write_dataset):
 
 
 def test_images_are_normalised_and_missing_pixels_are_the_mean(source):
-    images, label = source.batch([0, 2])
+    images, label, _ = source.batch([0, 2])
     assert images[0].shape == (2, 1, 2, 16, 16)
     assert label.shape == (2, 16, 16)
     assert not images[0][:, :, :, :2].any()
@@ -25,7 +27,7 @@ def test_images_are_normalised_and_missing_pixels_are_the_mean(source):
 
 
 def test_augmented_batches_keep_image_and_label_together_and_gaps_at_the_mean(source):
-    for images, label in TrainingBatches(source, 2, seed=0, augment=True):
+    for images, label, _ in TrainingBatches(source, 2, seed=0, augment=True):
         for image, truth in zip(images[0], label):
             missing = truth == -1
             assert missing.sum() == 2 * 16
@@ -37,15 +39,33 @@ def test_augmented_batches_keep_image_and_label_together_and_gaps_at_the_mean(so
 
 def test_an_epoch_is_the_same_each_time_and_differs_from_the_next(source):
     batches = TrainingBatches(source, 2, seed=0, augment=True)
-    first, again = ([image for images, _ in batches for image in images] for _ in range(2))
+    first, again = ([image for images, _, _ in batches for image in images] for _ in range(2))
     batches.epoch = lambda: 1
-    following = [image for images, _ in batches for image in images]
+    following = [image for images, _, _ in batches for image in images]
     assert all(torch.equal(a, b) for a, b in zip(first, again))
     assert not all(torch.equal(a, b) for a, b in zip(first, following))
 
 
 def test_plain_batches_are_all_chips_in_order(source):
     batches = PlainBatches(source, 2)
-    labels = torch.cat([label for _, label in batches])
+    labels = torch.cat([label for _, label, _ in batches])
     assert len(batches) == 2
     assert torch.equal(labels, source.batch(range(3))[1])
+
+
+def test_batches_tell_when_and_where_each_chip_was_taken(source):
+    chips = tuple(
+        dataclasses.replace(chip, dates={"custom": dates}) for chip, dates in zip(source.chips, (["2022-02-03"], [""]))
+    )
+    context = dataclasses.replace(source, chips=chips).batch([0, 1]).context
+    assert context.times[0].tolist() == [[2022, 34]]
+    assert context.times[1].isnan().all()
+    latitude, longitude = context.places[0].tolist()
+    assert (latitude, longitude) == (pytest.approx(51.350, abs=0.001), pytest.approx(12.331, abs=0.001))
+
+
+def test_undated_chips_have_a_place_and_no_time(source):
+    chips = tuple(dataclasses.replace(chip, dates={"custom": []}) for chip in source.chips)
+    context = dataclasses.replace(source, chips=chips).batch([0]).context
+    assert context.times is None
+    assert context.places.shape == (1, 2)
