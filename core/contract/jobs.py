@@ -30,6 +30,12 @@ RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
 SPLIT_STRATEGIES = ("random", "stratified", "block", "group", "time")
 FROZEN, LORA, FULL, SCRATCH = "frozen", "lora", "full", "scratch"
 ADAPTATIONS = (FROZEN, LORA, FULL, SCRATCH)
+AUTOMATIC = "auto"
+LINEAR, MLP, FOREST_HEAD, CATBOOST = "linear", "mlp", "forest", "catboost"
+UPSAMPLING, FCN, UNET_HEAD, UPERNET, INSTAGEO_HEAD = "upsampling", "fcn", "unet", "upernet", "instageo"
+SERIES_HEADS = (LINEAR, MLP, FOREST_HEAD, CATBOOST)
+PATCH_HEADS = (UPSAMPLING, LINEAR, FCN, UNET_HEAD, UPERNET, INSTAGEO_HEAD)
+HEADS = (AUTOMATIC, *dict.fromkeys((*PATCH_HEADS, *SERIES_HEADS)))
 LOSSES = ("cross_entropy", "focal", "dice", "cross_entropy+dice")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -418,7 +424,8 @@ class FinetuneJob(Job):
 
     `weights` is a file of published weights, for all adaptations but `scratch`: `frozen` trains the head alone, `lora`
     the head and matrices of `lora_rank` beside those of the attention (scaled by `lora_alpha` / `lora_rank`), `full`
-    everything. `adapter` is a file for what `lora` trained.
+    everything. `adapter` is a file for what `lora` trained. `head` is one of `PATCH_HEADS`, or, for models of pixel
+    series, of `SERIES_HEADS`; `auto` is the backbone's usual one.
     """
 
     kind: ClassVar[str] = "finetune"
@@ -428,6 +435,7 @@ class FinetuneJob(Job):
     fold: int = -1
     weights: str = ""
     adaptation: str = SCRATCH
+    head: str = AUTOMATIC
     lora_rank: int = 8
     lora_alpha: float = 16.0
     lora_dropout: float = 0.0
@@ -450,6 +458,7 @@ class FinetuneJob(Job):
     def __post_init__(self) -> None:
         problems = Problems("Fine-tune")
         _check_choice(problems, "ADAPTATION", self.adaptation, ADAPTATIONS)
+        _check_choice(problems, "HEAD", self.head, HEADS)
         _check_choice(problems, "LOSS", self.loss, LOSSES)
         _check_choice(problems, "DEVICE", self.device, DEVICES)
         _check_choice(problems, "PRECISION", self.precision, PRECISIONS)
@@ -462,6 +471,8 @@ class FinetuneJob(Job):
             problems.add(f"ADAPTATION is {self.adaptation}, but WEIGHTS is empty; give the file of published weights.")
         if self.adaptation == SCRATCH and self.weights:
             problems.add("WEIGHTS is given, but ADAPTATION scratch starts from random ones; choose another.")
+        if self.head in (FOREST_HEAD, CATBOOST) and self.adaptation != FROZEN:
+            problems.add(f"HEAD {self.head} learns from a frozen backbone; ADAPTATION is {self.adaptation}.")
         if self.adapter and self.adaptation != LORA:
             problems.add(f"ADAPTER is what ADAPTATION lora trains; ADAPTATION is {self.adaptation}.")
         if self.adapter and not self.adapter.endswith(".safetensors"):

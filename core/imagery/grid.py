@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pyproj
 import rasterio.crs
 import rasterio.warp
 from affine import Affine
@@ -54,3 +55,27 @@ class Grid:
 def grid_of(raster: DatasetReader) -> Grid:
     """The grid of an open raster."""
     return Grid(raster.crs, raster.transform, raster.width, raster.height)
+
+
+def pixel_metres(grid: Grid) -> tuple[float, float]:
+    """Width and height of a pixel in metres, of degrees at the grid's centre."""
+    width, height = grid.resolution
+    if grid.resolution_unit == "metre":
+        return width, height
+    east, north = metres_per_degree(centre_latitude(grid))
+    return width * east, height * north
+
+
+def centre_latitude(grid: Grid) -> float:
+    """Degrees north of the middle of a grid."""
+    centre = grid.transform * (grid.width / 2, grid.height / 2)
+    to_degrees = pyproj.Transformer.from_crs(grid.crs.to_wkt(), "EPSG:4326", always_xy=True)
+    return float(to_degrees.transform(*centre)[1])
+
+
+def metres_per_degree(latitude: float) -> tuple[float, float]:
+    """Of longitude and of latitude, on WGS 84."""
+    geod = pyproj.Geod(ellps="WGS84")
+    east = geod.line_length([0.0, 0.001], [latitude, latitude]) * 1000
+    north = geod.line_length([0.0, 0.0], [latitude - 0.0005, latitude + 0.0005]) * 1000
+    return east, north

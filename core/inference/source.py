@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import pyproj
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
@@ -20,7 +19,7 @@ from ..contract.dataset import RAW_UNITS, REFLECTANCE, REFLECTANCE_RANGE, InputS
 from ..contract.errors import InstaGeoError, Problems
 from ..contract.jobs import PredictRasterJob
 from ..imagery.dates import parse_iso_date
-from ..imagery.grid import Grid, grid_of
+from ..imagery.grid import Grid, centre_latitude, grid_of, metres_per_degree, pixel_metres
 from ..imagery.masks import apply_strategy, decode_mask
 from ..imagery.rasters import describe_grid, open_raster, raster_date, read_failure, same_grid
 from ..reporting import Reporter
@@ -248,22 +247,9 @@ def check_resolution(grid: Grid, card: ModelCard, reporter: Reporter) -> None:
 
 def _in_unit(grid: Grid, unit: str) -> tuple[float, float]:
     """The pixel's size in `unit`, degrees and metres compared at the raster's centre latitude."""
-    width, height = grid.resolution
     if unit == grid.resolution_unit:
-        return width, height
-    east, north = _metres_per_degree(_centre_latitude(grid))
-    return (width * east, height * north) if unit == "metre" else (width / east, height / north)
-
-
-def _centre_latitude(grid: Grid) -> float:
-    centre = grid.transform * (grid.width / 2, grid.height / 2)
-    to_degrees = pyproj.Transformer.from_crs(grid.crs.to_wkt(), "EPSG:4326", always_xy=True)
-    return float(to_degrees.transform(*centre)[1])
-
-
-def _metres_per_degree(latitude: float) -> tuple[float, float]:
-    """Of longitude and of latitude, on WGS 84."""
-    geod = pyproj.Geod(ellps="WGS84")
-    east = geod.line_length([0.0, 0.001], [latitude, latitude]) * 1000
-    north = geod.line_length([0.0, 0.0], [latitude - 0.0005, latitude + 0.0005]) * 1000
-    return east, north
+        return grid.resolution
+    if unit == "metre":
+        return pixel_metres(grid)
+    (width, height), (east, north) = grid.resolution, metres_per_degree(centre_latitude(grid))
+    return width / east, height / north

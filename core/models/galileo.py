@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from .attention import Block
-from .presto import month_table, without_unseen, xavier_linear
+from .presto import ADD, DIVIDE, cartesian, month_table, without_unseen, xavier_linear
 
 LARGEST_PATCH = 8
 LONGEST_SERIES = 24
@@ -67,6 +67,48 @@ class GalileoInput:
     months: torch.Tensor
     patch: int
     pixel_m: float = _BASE_PIXEL_M
+
+
+# Mean and standard deviation of backscatter in dB and reflectance x 10000 in pretraining, in the order of `BANDS`.
+_MEAN = (-11.729, -18.856, 1395.3, 1338.4, 1343.1, 1543.9, 2186.2, 2525.1, 2410.3, 2750.3, 2234.9, 1474.5)
+_STD = (4.887, 5.730, 917.7, 913.3, 1092.7, 1047.2, 1048.0, 1143.7, 1099.0, 1204.5, 1146.0, 980.2)
+_RED, _NIR = BANDS[SPACE_TIME].index("B4"), BANDS[SPACE_TIME].index("B8")
+
+
+def pixels_seen(raw: torch.Tensor, months: torch.Tensor, places: torch.Tensor) -> GalileoInput:
+    """Single pixels as the encoder takes them.
+
+    raw: (N, T, 16) as `presto.normalised` takes them, NaN = missing; months (N, T); places (N, 2). Backscatter and
+    reflectance are scaled by (x - (mean - 2 sd)) / (4 sd), weather and terrain as Presto's; NDVI stays as it is.
+    """
+    n, steps = months.shape
+    dated, weather, terrain = torch.split(raw.double(), [len(_MEAN), 2, 2], dim=-1)
+    mean, std = (torch.tensor(part, dtype=torch.float64, device=raw.device) for part in (_MEAN, _STD))
+    total = dated[..., _NIR] + dated[..., _RED]
+    ndvi = torch.where(total > 0, (dated[..., _NIR] - dated[..., _RED]) / total, torch.where(total <= 0, 0.0, total))
+    scaled = torch.cat([(dated - mean + 2 * std) / (4 * std), ndvi[..., None]], dim=-1)
+    add, divide = (torch.tensor(part, dtype=torch.float64, device=raw.device) for part in (ADD, DIVIDE))
+    weather = (weather + add[12:14]) / divide[12:14]
+    terrain = (terrain[:, 0] + add[14:]) / divide[14:]
+    values = {
+        SPACE_TIME: scaled.view(n, 1, 1, steps, -1),
+        SPACE: _filled(terrain, len(BANDS[SPACE])).view(n, 1, 1, -1),
+        TIME: _filled(weather, len(BANDS[TIME])),
+        STATIC: _filled(torch.cat([torch.full_like(terrain[:, :1], torch.nan), cartesian(places)], dim=-1),
+                        len(BANDS[STATIC])),
+    }  # fmt: skip
+    missing = {
+        kind: torch.stack([part[..., list(bands)].isnan().any(dim=-1) for bands in GROUPS[kind].values()], dim=-1)
+        for kind, part in values.items()
+    }
+    known = {kind: torch.nan_to_num(part.float()) for kind, part in values.items()}
+    return GalileoInput(known, missing, months, patch=1)
+
+
+def _filled(first: torch.Tensor, bands: int) -> torch.Tensor:
+    """The first bands of a kind; the others are missing."""
+    rest = first.new_full((*first.shape[:-1], bands - first.shape[-1]), torch.nan)
+    return torch.cat([first, rest], dim=-1)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ..contract.errors import InstaGeoError
 from ..reporting import Reporter, SilentReporter
 from .modelfile import load_model
 from .predictor import Predictor
-from .zoo import FOREST, architecture
+from .zoo import FOREST, SERIES, architecture
 
 
 def load_predictor(
@@ -34,6 +34,10 @@ def load_predictor(
 
         reporter.log(f"Model '{card.name}' on the processor.")
         return PixelPredictor(card, tensors)
+    if record.family == SERIES:
+        from .series_predictor import SeriesPredictor
+
+        return SeriesPredictor(card, tensors, reporter, device)
     if record.kind == PATCH:
         from .patch import PatchPredictor
 

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 FOREST = "forest"
 NETWORK = "network"
+SERIES = "series"
 
 
 @dataclass(frozen=True)
 class Architecture:
     """One architecture.
 
-    `kind` is what it predicts on (`patch`, `pixel`), `family` how it is fitted and run (`forest`, `network`).
+    `kind` is what it predicts on (`patch`, `pixel`), `family` how it is fitted and run (`forest`, `network`, `series`).
     `constants` are its settings with their defaults; a model card holds them all. `builder` is `module:function` in
     this package, called with (constants, inputs, classes). `licence` is that of weights that come with it, empty when
     there are none; `source` the paper or code it follows.
@@ -56,6 +57,19 @@ def _foundation(record: Backbone) -> Architecture:
     )
 
 
+def _series(record: Backbone) -> Architecture:
+    return Architecture(
+        name=record.name,
+        title=record.title,
+        kind=PIXEL,
+        family=SERIES,
+        builder=".series:build_series",
+        source=record.citation,
+        licence=record.licence,
+        constants={"backbone": record.name, "head": "linear", "head_width": 128, "dropout": 0.1},
+    )
+
+
 ZOO: tuple[Architecture, ...] = (
     Architecture(
         name="pixels",
@@ -84,7 +98,7 @@ ZOO: tuple[Architecture, ...] = (
         source="Szwarcman et al., Prithvi-EO-2.0, 2024, arXiv:2412.02732; Dosovitskiy et al., ViT, arXiv:2010.11929",
         constants={"dim": 192, "depth": 6, "heads": 3, "patch": 8, "head_width": 192, "dropout": 0.1},
     ),
-    *(_foundation(record) for record in BACKBONES if record.family in _ENCODERS),
+    *(_foundation(record) if record.kind == PATCH else _series(record) for record in BACKBONES),
 )
 
 
@@ -110,12 +124,13 @@ def complete_constants(name: str, constants: Mapping[str, Any]) -> dict[str, Any
 def build_module(name: str, constants: Mapping[str, Any], inputs: Sequence[InputSpec], classes: int) -> torch.nn.Module:
     """A network of the zoo with fresh weights, drawn from torch's global generator.
 
-    Its `forward` takes one normalised tensor an input, (N, T, C, H, W) without NaN, and a `Context` or None, and
-    returns logits (N, classes, H, W); its attributes `receptive_radius_px` (None: the whole window) and `stride_px`
-    are those of `Predictor`. Raises `InstaGeoError` for an unknown name or constant, and for what is no network.
+    The `forward` of a network of patches takes one normalised tensor an input, (N, T, C, H, W) without NaN, and a
+    `Context` or None, and returns logits (N, classes, H, W); its attributes `receptive_radius_px` (None: the whole
+    window) and `stride_px` are those of `Predictor`. That of pixel series is in `series`. Raises
+    `InstaGeoError` for an unknown name or constant, and for what is no network.
     """
     record = architecture(name)
-    if record.family != NETWORK:
+    if record.family == FOREST:
         raise InstaGeoError(f"'{name}' ({record.title}) is no network.", "Choose unet or vit_tiny.")
     module_name, _, function = record.builder.partition(":")
     builder = getattr(importlib.import_module(module_name, __package__), function)

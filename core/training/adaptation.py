@@ -11,12 +11,32 @@ from torch import nn
 
 from ..contract.backbones import is_foundation
 from ..contract.dataset import InputSpec
-from ..contract.jobs import FROZEN, LORA, FinetuneJob
+from ..contract.errors import InstaGeoError
+from ..contract.jobs import AUTOMATIC, FROZEN, LORA, PATCH_HEADS, SERIES_HEADS, FinetuneJob
 from ..models.foundation import load_pretrained
+from ..models.series import SeriesNetwork, load_series_weights
+from ..models.zoo import SERIES, architecture, complete_constants
 from ..reporting import Reporter
 
 _ATTENTION = r".*(blocks|encoder)\.\d+\.attn\.(qkv|proj)"
 LAYER_DECAY = 0.75  # of the rate from a layer to the one below: He et al., Masked autoencoders, 2021, arXiv:2111.06377
+
+
+def constants_of(job: FinetuneJob) -> dict[str, Any]:
+    """The architecture's constants, with the head that the job asks for.
+
+    Raises `InstaGeoError` for a head that this backbone cannot have.
+    """
+    if job.head == AUTOMATIC:
+        return complete_constants(job.backbone, {})
+    record = architecture(job.backbone)
+    possible = () if "head" not in record.constants else SERIES_HEADS if record.family == SERIES else PATCH_HEADS
+    if job.head not in possible:
+        raise InstaGeoError(
+            f"HEAD is '{job.head}'; '{job.backbone}' has " + (f"{', '.join(possible)}." if possible else "no choice."),
+            f"Choose one of these, or {AUTOMATIC}." if possible else f"Leave it at {AUTOMATIC}.",
+        )
+    return complete_constants(job.backbone, {"head": job.head})
 
 
 def adapt(network: nn.Module, job: FinetuneJob, inputs: Sequence[InputSpec], reporter: Reporter) -> dict[str, Any]:
@@ -30,7 +50,10 @@ def adapt(network: nn.Module, job: FinetuneJob, inputs: Sequence[InputSpec], rep
                 f"'{job.backbone}' starts from random weights; WEIGHTS would give it what it has learnt.", "warning"
             )
         return {}
-    sha256 = load_pretrained(network, job.backbone, job.weights, inputs)
+    if isinstance(network, SeriesNetwork):
+        sha256 = load_series_weights(network, job.backbone, job.weights)
+    else:
+        sha256 = load_pretrained(network, job.backbone, job.weights, inputs)
     if job.adaptation in (FROZEN, LORA):
         network.encoder.requires_grad_(False)  # type: ignore[union-attr]
     if job.adaptation == LORA:

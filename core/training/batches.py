@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from ..chips.index import ChipRow
 from ..contract.card import Normalisation
 from ..models.context import Context, context_of
 from ..models.normalise import normalise
+from ..models.series import SeriesContext
 from .augment import Augmentation, augmentation, augmented, epoch_batches, radiometry
 from .data import ChipReader, Sample, squared
 
@@ -28,7 +29,7 @@ class Batch(NamedTuple):
 
     images: list[Tensor]
     label: Tensor
-    context: Context
+    context: Context | SeriesContext
 
     def to(self, device: torch.device) -> Batch:
         """Itself on another device."""
@@ -44,8 +45,11 @@ class BatchSource:
     normalisation: tuple[Normalisation, ...]
     size_px: int
 
+    def __len__(self) -> int:
+        return len(self.chips)
+
     def batch(self, indices: Sequence[int], changes: Sequence[Augmentation] = ()) -> Batch:
-        """The chips at `indices`, each changed by its augmentation when there are any."""
+        """See `Source`."""
         chips = [self.chips[i] for i in indices]
         samples = [squared(self.reader.sample(chip), self.size_px) for chip in chips]
         if changes:
@@ -64,10 +68,20 @@ class BatchSource:
         return torch.where(torch.isfinite(raw), scaled * gain + offset, scaled)
 
 
+class Source(Protocol):
+    """Samples of a part: chips, or pixels."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Sequence[int], changes: Sequence[Augmentation] = ()) -> Batch:
+        """Those at `indices`, each changed by its augmentation when there are any."""
+        ...
+
+
 class TrainingBatches:
     """An epoch's batches, anew for each iteration; which epoch it is, `epoch` tells."""
 
-    def __init__(self, source: BatchSource, batch_size: int, seed: int, augment: bool) -> None:
+    def __init__(self, source: Source, batch_size: int, seed: int, augment: bool) -> None:
         self.source = source
         self.epoch: Callable[[], int] = lambda: 0
         self._batch_size = batch_size
@@ -75,12 +89,12 @@ class TrainingBatches:
         self._augment = augment
 
     def __len__(self) -> int:
-        return math.ceil(len(self.source.chips) / self._batch_size)
+        return math.ceil(len(self.source) / self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         # A generator: Lightning makes the iterator before it knows at which epoch a resumed run stands.
         epoch = self.epoch()
-        order = epoch_batches(len(self.source.chips), self._batch_size, self._seed, epoch)
+        order = epoch_batches(len(self.source), self._batch_size, self._seed, epoch)
         yield from _ahead([self._maker(epoch, [int(i) for i in indices]) for indices in order])
 
     def _maker(self, epoch: int, indices: list[int]) -> Callable[[], Batch]:
@@ -91,20 +105,20 @@ class TrainingBatches:
 class PlainBatches:
     """All chips in their order, unchanged."""
 
-    def __init__(self, source: BatchSource, batch_size: int) -> None:
+    def __init__(self, source: Source, batch_size: int) -> None:
         self.source = source
         self._batch_size = batch_size
 
     def __len__(self) -> int:
-        return math.ceil(len(self.source.chips) / self._batch_size)
+        return math.ceil(len(self.source) / self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        count, size = len(self.source.chips), self._batch_size
+        count, size = len(self.source), self._batch_size
         chunks = [range(start, min(start + size, count)) for start in range(0, count, size)]
         return _ahead([_later(self.source, chunk) for chunk in chunks])
 
 
-def _later(source: BatchSource, indices: Sequence[int]) -> Callable[[], Batch]:
+def _later(source: Source, indices: Sequence[int]) -> Callable[[], Batch]:
     return lambda: source.batch(indices)
 
 

@@ -16,20 +16,20 @@ from ..contract.backbones import is_foundation
 from ..contract.card import AdapterCard, ModelCard
 from ..contract.dataset import SEGMENTATION
 from ..contract.errors import InstaGeoError
-from ..contract.jobs import FinetuneJob
+from ..contract.jobs import FROZEN, FinetuneJob
 from ..contract.serial import to_plain
 from ..contract.version import SOFTWARE
 from ..evaluation.metrics import Scores, scores_from_confusion
 from ..files import check_writable, written_whole
 from ..models.modelfile import save_model
-from ..models.zoo import FOREST, ZOO, Architecture, architecture
+from ..models.zoo import FOREST, SERIES, ZOO, Architecture, architecture
 from ..reporting import PhaseReporter, Reporter
 from .outcome import Outcome
 from .preparation import Prepared, prepare
 from .run_folder import run_folder
 
 _PLACES = ("output", "report", "history", "resume", "dataset", "weights", "adapter")
-_LIBRARIES = ("numpy", "scikit-learn", "torch", "lightning", "peft")
+_LIBRARIES = ("numpy", "scikit-learn", "torch", "lightning", "peft", "catboost")
 
 
 def finetune(job: FinetuneJob, reporter: Reporter) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def finetune(job: FinetuneJob, reporter: Reporter) -> dict[str, Any]:
     if job.adapter:
         save_model(job.adapter, _adapter_card(job, card), outcome.adapter)
         reporter.artifact("ADAPTER", job.adapter)
-    if record.family != FOREST:
+    if not _in_one_go(record, job):
         run_folder(job).close()
     reporter.artifact("OUTPUT", job.output)
     _write_extras(job, card, outcome, reporter)
@@ -69,10 +69,15 @@ def finetune(job: FinetuneJob, reporter: Reporter) -> dict[str, Any]:
 
 
 def _check_resumable(job: FinetuneJob, record: Architecture) -> None:
-    if job.resume and record.family == FOREST:
+    if job.resume and _in_one_go(record, job):
         raise InstaGeoError(
             f"RESUME is given, but '{job.backbone}' is fitted in one go.", "Leave RESUME out for this backbone."
         )
+
+
+def _in_one_go(record: Architecture, job: FinetuneJob) -> bool:
+    """Whether the model is fitted without epochs that could be resumed."""
+    return record.family == FOREST or (record.family == SERIES and job.adaptation == FROZEN)
 
 
 def _check_has_weights(job: FinetuneJob) -> None:
@@ -97,6 +102,10 @@ def _fit(record: Architecture, prepared: Prepared, job: FinetuneJob, reporter: R
         from .pixels import fit_forest
 
         return fit_forest(prepared, job, reporter)
+    if _in_one_go(record, job):
+        from .series import fit_embeddings
+
+        return fit_embeddings(prepared, job, reporter)
     from .networks import fit_network  # torch and Lightning take seconds to import
 
     return fit_network(prepared, job, reporter)

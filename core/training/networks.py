@@ -21,10 +21,10 @@ from ..contract.errors import INPUT, InstaGeoError
 from ..contract.jobs import FULL, FinetuneJob
 from ..models.cost import count_macs, count_parameters
 from ..models.device import choose_device
-from ..models.zoo import build_module, complete_constants
+from ..models.zoo import SERIES, architecture, build_module
 from ..reporting import PhaseReporter, Reporter
-from .adaptation import LAYER_DECAY, adapt, adapter_tensors, merge_adapters
-from .batches import BatchSource, PlainBatches, TrainingBatches
+from .adaptation import LAYER_DECAY, adapt, adapter_tensors, constants_of, merge_adapters
+from .batches import BatchSource, PlainBatches, Source, TrainingBatches
 from .callbacks import EpochCallback, ReportingCallback
 from .data import common_size
 from .losses import build_loss
@@ -32,9 +32,11 @@ from .outcome import Outcome
 from .precision import choose_precision
 from .preparation import Prepared
 from .run_folder import RunFolder, fingerprint, run_folder
+from .series import series_sources
 from .task import GRADIENT_NORM, Plan, SegmentationTask, label_confusion
 
 LARGEST_BATCH = 16
+LARGEST_SERIES_BATCH = 64  # pixels
 SMALLEST_BATCH = 2
 STEPS_PER_EPOCH = 3  # at least, where the chips suffice
 PIXELS_PER_BATCH = LARGEST_BATCH * 256 * 256
@@ -80,17 +82,14 @@ class _Bench:
 def _set_up(prepared: Prepared, job: FinetuneJob, reporter: Reporter) -> _Bench:
     spec = prepared.dataset.spec
     torch.manual_seed(job.seed)
-    constants = complete_constants(job.backbone, {})
+    constants = constants_of(job)
     network = build_module(job.backbone, constants, spec.inputs, len(spec.class_table.classes))
     pretrained = adapt(network, job, spec.inputs, reporter)
     device, words = choose_device(job.device)
     # Channels last: twice as fast in bf16, no slower in fp32.
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parts = prepared.parts
-    size = common_size((*parts.train, *parts.val), int(network.stride_px))  # type: ignore[arg-type]
-    train = BatchSource(prepared.reader, parts.train, prepared.normalisation, size)
-    val = BatchSource(prepared.reader, parts.val, prepared.normalisation, size)
-    batch_size = job.batch_size or automatic_batch_size(len(parts.train), size)
+    train, val, batch_size = _sources(prepared, job, int(network.stride_px), reporter)  # type: ignore[arg-type]
+    batch_size = job.batch_size or batch_size
     precision = _precision(job, network, train, reporter)
     batches = TrainingBatches(train, batch_size, job.seed, job.augment)
     reporter.log(f"Training {job.backbone} on {words}, {precision}: {len(batches)} batches of {batch_size} an epoch.")
@@ -98,7 +97,7 @@ def _set_up(prepared: Prepared, job: FinetuneJob, reporter: Reporter) -> _Bench:
     return _Bench(
         task,
         batches,
-        PlainBatches(val, batch_size) if parts.val else None,
+        PlainBatches(val, batch_size) if len(val) else None,
         device,
         precision,
         constants,
@@ -107,10 +106,21 @@ def _set_up(prepared: Prepared, job: FinetuneJob, reporter: Reporter) -> _Bench:
     )
 
 
-def _precision(job: FinetuneJob, network: nn.Module, train: BatchSource, reporter: Reporter) -> str:
+def _sources(prepared: Prepared, job: FinetuneJob, stride: int, reporter: Reporter) -> tuple[Source, Source, int]:
+    """What is trained and validated on, and how much of it makes a batch."""
+    if architecture(job.backbone).family == SERIES:
+        pixels, val_pixels = series_sources(prepared, job, reporter)
+        return pixels, val_pixels, max(SMALLEST_BATCH, min(LARGEST_SERIES_BATCH, len(pixels) // STEPS_PER_EPOCH))
+    parts = prepared.parts
+    size = common_size((*parts.train, *parts.val), stride)
+    train, val = (BatchSource(prepared.reader, c, prepared.normalisation, size) for c in (parts.train, parts.val))
+    return train, val, automatic_batch_size(len(parts.train), size)
+
+
+def _precision(job: FinetuneJob, network: nn.Module, train: Source, reporter: Reporter) -> str:
     if job.resume:
         return run_folder(job).begun().precision
-    trial = train.batch(range(min(TRIAL_CHIPS, len(train.chips))))
+    trial = train.batch(range(min(TRIAL_CHIPS, len(train))))
     return choose_precision(job.precision, network, trial, reporter)
 
 
@@ -208,7 +218,7 @@ def _outcome(bench: _Bench, job: FinetuneJob, seconds: float) -> Outcome:
         epochs_run=len(task.history),
         best_epoch=task.best_epoch,
         parameters=count_parameters(network),
-        macs=count_macs(network, source.reader.dataset.spec.inputs, source.size_px),
+        macs=_macs(network, source),
         history=tuple(task.history),
         provenance={
             "device": bench.device.type,
@@ -221,6 +231,13 @@ def _outcome(bench: _Bench, job: FinetuneJob, seconds: float) -> Outcome:
         },
         adapter=adapter,
     )
+
+
+def _macs(network: nn.Module, source: Source) -> int:
+    """Of one chip; not counted for pixel series, of which a chip holds as many as it has pixels."""
+    if not isinstance(source, BatchSource):
+        return 0
+    return count_macs(network, source.reader.dataset.spec.inputs, source.size_px)
 
 
 @torch.no_grad()

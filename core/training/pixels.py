@@ -39,7 +39,7 @@ def fit_forest(prepared: Prepared, job: FinetuneJob, reporter: Reporter) -> Outc
     started = time.monotonic()
     train_chips, val_chips = prepared.parts.train, prepared.parts.val
     train = _drawn(prepared, train_chips, job.seed, reporter)
-    _check(train)
+    check_pixels(train[1])
     constants = complete_constants(job.backbone, {})
     constants["min_samples_leaf"] = max(constants["min_samples_leaf"], smallest_leaf(len(train[1])))
     forest = _fitted(train, prepared, job, constants, PhaseReporter(reporter, 0, 0.5 if val_chips else 0.9))
@@ -69,10 +69,11 @@ def smallest_leaf(pixels: int) -> int:
     return max(1, min(pixels // PIXELS_PER_LEAF_PIXEL, LARGEST_LEAF))
 
 
-def _check(train: Pixels) -> None:
-    if len(np.unique(train[1])) < 2:
+def check_pixels(labels: np.ndarray) -> None:
+    """Raise `InstaGeoError` unless the labels of pixels with data are of two classes at least."""
+    if len(np.unique(labels)) < 2:
         raise InstaGeoError(
-            f"Of the labelled training pixels only {len(train[1])} have data, in fewer than two classes.",
+            f"Of the labelled training pixels only {len(labels)} have data, in fewer than two classes.",
             "Look at the nodata value of the imagery, or add labels where it has data.",
         )
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..chips.dataset import ChipDataset
-from ..contract.card import Normalisation
+from ..contract.card import PIXEL, Normalisation
 from ..contract.classes import ClassTable
 from ..contract.dataset import InputSpec
 from ..contract.errors import Problems
 from ..contract.jobs import FinetuneJob
+from ..models.zoo import architecture
 from ..reporting import PhaseReporter, Reporter
 from .data import ChipReader
 from .parts import Parts, training_parts
@@ -71,7 +72,7 @@ def _normalisation(
 ) -> tuple[Normalisation, ...]:
     """Of the training chips; with published weights, the one these were trained with."""
     own = tuple(normalisation(one, moments, reporter) for one, moments in zip(dataset.spec.inputs, train.moments))
-    if not job.weights:
+    if not job.weights or architecture(job.backbone).kind == PIXEL:  # series are scaled by the model itself
         return own
     from ..models.foundation import pretrained_normalisation  # torch takes seconds to import
 

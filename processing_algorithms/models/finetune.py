@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from qgis.core import QgsProcessingOutputDefinition, QgsProcessingOutputNumber
 
-from ...core.contract.backbones import BACKBONES, PRITHVI, TERRAMIND
-from ...core.contract.jobs import ADAPTATIONS, LOSSES, FinetuneJob
+from ...core.contract.backbones import BACKBONES
+from ...core.contract.jobs import ADAPTATIONS, HEADS, LOSSES, FinetuneJob
 from .. import parameters as p
 from ..base import MODELS, InstaGeoAlgorithm
 from ..values import Values
 from .common import device_parameters, figures, fold
 
-# Those of the foundation models that this version trains.
-TRAINED_FAMILIES = (PRITHVI, TERRAMIND)
-NAMES = ("pixels", "unet", "vit_tiny", *(one.name for one in BACKBONES if one.family in TRAINED_FAMILIES))
+NAMES = ("pixels", "unet", "vit_tiny", *(one.name for one in BACKBONES))
 
 
 class FineTune(InstaGeoAlgorithm):
@@ -39,7 +37,8 @@ class FineTune(InstaGeoAlgorithm):
                 "Backbone",
                 FinetuneJob.backbone,
                 "'pixels': random forest on raw bands. 'unet': small U-Net (default). 'vit_tiny': small vision "
-                "transformer that takes several dates. 'prithvi...' and 'terramind...': foundation models, best with "
+                "transformer that takes several dates. 'prithvi...' and 'terramind...': foundation models that see "
+                "shapes; 'presto...' and 'galileo...': ones that see each pixel's series of dates. All are best with "
                 "their published weights.",
                 hints=NAMES,
             ),
@@ -68,6 +67,7 @@ class FineTune(InstaGeoAlgorithm):
             fold=values.integer("FOLD", FinetuneJob.fold),
             weights=values.path("WEIGHTS"),
             adaptation=values.choice("ADAPTATION"),
+            head=values.choice("HEAD"),
             lora_rank=values.integer("LORA_RANK"),
             lora_alpha=values.decimal("LORA_ALPHA"),
             lora_dropout=values.decimal("LORA_DROPOUT"),
@@ -99,6 +99,16 @@ def _training() -> list[p.Definition]:
             "Which weights are trained: 'scratch': all, from random ones (default). 'frozen': the head alone, on what "
             "the published weights see. 'lora': the head and small matrices beside the published weights. 'full': all, "
             "from the published ones.",
+        ),
+        p.choice(
+            "HEAD",
+            "Head",
+            HEADS,
+            FinetuneJob.head,
+            "What turns a foundation model's features into classes. 'auto': its usual one (default). For 'presto...' "
+            "and 'galileo...': 'linear', 'mlp', 'forest' or 'catboost'; for the others 'upsampling', 'linear', 'fcn', "
+            "'unet', 'upernet' or 'instageo', the head of the InstaGeo framework.",
+            advanced=True,
         ),
         p.integer(
             "LORA_RANK",

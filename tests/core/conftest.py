@@ -1,5 +1,6 @@
 """Fixtures for several packages of core."""
 
+import dataclasses
 import json
 import runpy
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from affine import Affine
 from instageo_plugin.core.chips.index import ChipRow, write_index
 from instageo_plugin.core.contract.classes import ClassEntry, ClassTable
 from instageo_plugin.core.contract.dataset import DatasetSpec, InputSpec
+from instageo_plugin.core.contract.sensors import SENSORS
 from instageo_plugin.core.contract.serial import to_json
 
 UTM = Affine(10, 0, 731810, 0, -10, 5694090)
@@ -225,3 +228,64 @@ def archive(server):
 def coded_at():
     """(H, W) values that a scene's band has on a grid."""
     return SERVER["coded"]
+
+
+MONTHS = [f"{2020 + (10 + i) // 12}-{(10 + i) % 12 + 1:02d}-01" for i in range(12)]  # of WorldCereal's cube
+S2_OF_CUBE = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
+
+
+def _cube(folder, name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(f"netcdf:{folder}/worldcereal_preprocessed_inputs.nc:{name}") as raster:
+            pixels = raster.read().astype(np.float64)
+            return np.where(pixels == 65535, np.nan, pixels), raster.transform
+
+
+@pytest.fixture(scope="session")
+def worldcereal_chips(shared_data, tmp_path_factory):
+    """25 chips of 16 x 16 pixels and 12 months of Sentinel-2, Sentinel-1, weather and elevation in Belgium, labelled
+    by WorldCereal's own cropland map (a model's output, not truth); columns of chips are train, val and test."""
+    source = shared_data / "worldcereal"
+    cube = {name: _cube(source, f"S2-L2A-{name}")[0] for name in S2_OF_CUBE}
+    radar = [10 ** ((20 * np.log10(_cube(source, f"S1-SIGMA0-{name}")[0]) - 83) / 10) for name in ("VV", "VH")]
+    weather = [_cube(source, "AGERA5-TMEAN")[0] / 100 - 273.15, _cube(source, "AGERA5-PRECIP")[0] / 100]
+    elevation, transform = _cube(source, "elevation")
+    with rasterio.open(source / "cropland-croptype_2020-11-01_2021-10-31.tif") as raster:
+        first = round((raster.transform.f - transform.f) / 10)
+        crops = raster.read(1)[first:]
+    reflectance, climate = SENSORS["sentinel2"].units, SENSORS["weather"].units
+    stacked = [np.stack(list(bands), axis=1) for bands in (cube.values(), radar, weather)]
+    specs = (
+        InputSpec("sentinel2", S2_OF_CUBE, "int16", reflectance, -9999, 12),
+        InputSpec("sentinel1", ("vv", "vh"), "float32", "linear power", "nan", 12),
+        InputSpec("weather", ("tavg", "prcp"), "float32", climate, "nan", 12),
+        InputSpec("dem", ("elevation",), "float32", "metres", "nan"),
+    )
+    inputs = {spec.sensor: (one, spec) for one, spec in zip((*stacked, elevation[:1, None]), specs)}
+    folder = tmp_path_factory.mktemp("worldcereal")
+    for name in ("images", "labels"):
+        (folder / name).mkdir()
+    rows = []
+    for row in range(0, 80, 16):
+        for number, column in enumerate(range(0, 80, 16)):
+            window = np.s_[row : row + 16, column : column + 16]
+            moved = transform * Affine.translation(column, row)
+            chip = _write_chip(folder, f"s_{row}_{column}", crops[window], np.zeros((1, 16, 16)), "EPSG:32631", moved)
+            images = {}
+            for name, (pixels, spec) in inputs.items():
+                images[name] = f"images/{chip.chip}_{name}.tif"
+                part = pixels[(slice(None), slice(None), *window)].reshape(-1, 16, 16)
+                data = np.nan_to_num(part, nan=-9999) if spec.dtype == "int16" else part
+                profile = {"width": 16, "height": 16, "count": len(data), "crs": "EPSG:32631", "transform": moved}
+                with rasterio.open(folder / images[name], "w", driver="GTiff", dtype=spec.dtype, **profile) as raster:
+                    raster.write(data.astype(spec.dtype))
+            dates = {name: [] if name == "dem" else MONTHS for name in inputs}
+            split = ("train", "train", "train", "val", "test")[number]
+            rows.append(dataclasses.replace(chip, images=images, dates=dates, split=split))
+    _write_spec(folder, [0, 1], 1, 16, transform)
+    spec = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    spec["inputs"] = json.loads(to_json([one for _, one in inputs.values()]))
+    (folder / "dataset.json").write_text(json.dumps(spec), encoding="utf-8")
+    write_index(folder / "chips.gpkg", rows, [])
+    return folder

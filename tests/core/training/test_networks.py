@@ -9,8 +9,8 @@ from instageo_plugin.core.contract.errors import DISK, Cancelled, InstaGeoError
 from instageo_plugin.core.models.load import load_predictor
 from instageo_plugin.core.models.modelfile import load_model
 from instageo_plugin.core.models.zoo import complete_constants
+from instageo_plugin.core.training import adaptation
 from instageo_plugin.core.training import finetune as module
-from instageo_plugin.core.training import networks
 from instageo_plugin.core.training.finetune import finetune
 from instageo_plugin.core.training.networks import automatic_batch_size
 
@@ -19,7 +19,9 @@ from instageo_plugin.core.training.networks import automatic_batch_size
 def _narrow_unet(monkeypatch):
     """What is tested here does not depend on the network's width, but the time it takes does."""
     narrow = {"unet": {"width": 8, "depth": 2}}
-    monkeypatch.setattr(networks, "complete_constants", lambda name, _: complete_constants(name, narrow.get(name, {})))
+    monkeypatch.setattr(
+        adaptation, "complete_constants", lambda name, _: complete_constants(name, narrow.get(name, {}))
+    )
 
 
 def _history(job):
