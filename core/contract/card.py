@@ -27,10 +27,14 @@ KINDS = (PATCH, PIXEL)
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Per band mean and standard deviation, in the input's own units, over valid pixels of all timesteps."""
+    """Per band mean and standard deviation, in the input's own units, over valid pixels of all timesteps.
+
+    `decibel`: values are linear power, and mean and deviation those of ten times its decimal logarithm.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    decibel: bool = False
 
 
 @dataclass(frozen=True)

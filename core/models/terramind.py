@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from .attention import Block, BlockStyle, run_blocks
+from .context import Context
 from .positions import sincos_2d
 from .vit import INITIAL_STD
 
@@ -78,7 +79,7 @@ class TerraMindEncoder(nn.Module):
         super().__init__()
         counts = bands or [MODALITIES[name][1] for name in modalities]
         self.modalities = tuple(modalities)
-        self.dim = size.dim
+        self.dim, self.depth, self.patch = size.dim, size.depth, PATCH
         self.encoder_embeddings = nn.ModuleList(PatchTokens(count, size.dim) for count in counts)
         self.encoder = nn.ModuleList(Block(size.dim, size.heads, size.style) for _ in range(size.depth))
         self.encoder_norm = nn.LayerNorm(size.dim, eps=size.style.eps, bias=False)
@@ -94,6 +95,23 @@ class TerraMindEncoder(nn.Module):
     def forward(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
         """Tokens after the last block, averaged over the modalities: (N, h * w, D)."""
         return self.merged(run_blocks(self.encoder, self.encoder_norm, self.embed(images))[0])
+
+    def maps(
+        self, images: Sequence[torch.Tensor], wanted: Sequence[int], context: Context | None = None
+    ) -> list[torch.Tensor]:
+        """One (N, T, C, H, W) a modality to (N, T * D, h, w) after the blocks `wanted`, the modalities merged.
+
+        Each timestep goes through the blocks by itself; static images (one timestep) go with every one of the others.
+        The context tells it nothing.
+        """
+        n, frames = len(images[0]), max(image.shape[1] for image in images)
+        stacked = [image.expand(-1, frames, -1, -1, -1).flatten(0, 1) for image in images]
+        rows, columns = (side // PATCH for side in stacked[0].shape[-2:])
+        found = []
+        for tokens in self.features(stacked, wanted):
+            grid = self.merged(tokens).view(n, frames, rows, columns, self.dim)
+            found.append(grid.permute(0, 1, 4, 2, 3).flatten(1, 2))
+        return found
 
     def merged(self, tokens: torch.Tensor) -> torch.Tensor:
         """The mean over the modalities, position by position."""

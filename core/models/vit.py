@@ -16,9 +16,9 @@ from ..contract.dataset import InputSpec
 from ..contract.errors import Problems
 from .attention import Block, BlockStyle, run_blocks
 from .context import Context
-from .heads import UpsamplingHead
-from .padding import pad_to_multiple
+from .heads import HeadSize, build_head
 from .positions import interpolated_3d, sincos_3d
+from .segmenter import Segmenter
 
 INITIAL_STD = 0.02  # of tokens and weights drawn at first, as in ViT (arXiv:2010.11929)
 
@@ -64,7 +64,7 @@ class VisionTransformer(nn.Module):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.dim, self.patch, self.trained_grid = dim, patch, trained_grid
+        self.dim, self.depth, self.patch, self.trained_grid = dim, depth, patch, trained_grid
         self.patch_embeds = nn.ModuleList(PatchEmbed(c, dim, patch) for c in bands)
         self.input_embed = nn.Parameter(torch.zeros(len(bands), dim)) if len(bands) > 1 else None
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
@@ -105,6 +105,17 @@ class VisionTransformer(nn.Module):
         """Tokens after the blocks `wanted`; of the last one after the normalisation too."""
         return run_blocks(self.blocks, self.norm, self.embed(images, context), wanted)[1]
 
+    def maps(
+        self, images: Sequence[torch.Tensor], wanted: Sequence[int], context: Context | None = None
+    ) -> list[torch.Tensor]:
+        """(N, all T * D, h, w) after the blocks `wanted`, as `features`: timesteps one after the other."""
+        rows, columns = (side // self.patch for side in images[0].shape[-2:])
+        found = []
+        for tokens in self.features(images, wanted, context):
+            grid = tokens[:, 1:].reshape(len(tokens), -1, rows, columns, self.dim)  # (N, T, h, w, D)
+            found.append(grid.permute(0, 1, 4, 2, 3).flatten(1, 2))
+        return found
+
 
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
@@ -114,38 +125,7 @@ def _initialise(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.proj.weight)
 
 
-class SegmentationTransformer(nn.Module):
-    """The encoder, its tokens laid out as (timesteps x dim) feature maps, and a head that brings them to full size.
-
-    Every token sees every other, so a result depends on the whole window. The number of timesteps is fixed by the
-    head: it merges those it was built for.
-    """
-
-    def __init__(self, encoder: VisionTransformer, frames: int, classes: int, head_width: int, dropout: float) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = UpsamplingHead(frames * encoder.dim, classes, encoder.patch, head_width, dropout)
-        self.stride_px = encoder.patch
-        self.receptive_radius_px: int | None = None
-
-    def forward(self, images: Sequence[torch.Tensor], context: Context | None = None) -> torch.Tensor:
-        """One (N, T, C, H, W) an input to logits (N, K, H, W)."""
-        height, width = images[0].shape[-2:]
-        padded = [_pad(image, self.stride_px) for image in images]
-        rows, columns = (side // self.stride_px for side in padded[0].shape[-2:])
-        tokens = self.encoder(padded, context)[:, 1:]  # (N, all T * h * w, D)
-        maps = tokens.reshape(len(tokens), -1, rows, columns, self.encoder.dim)  # (N, T, h, w, D)
-        maps = maps.permute(0, 1, 4, 2, 3).flatten(1, 2)  # (N, T * D, h, w)
-        logits: torch.Tensor = self.head(maps)
-        return logits[..., :height, :width]
-
-
-def _pad(image: torch.Tensor, multiple: int) -> torch.Tensor:
-    padded = pad_to_multiple(image.flatten(1, 2), multiple)
-    return padded.view(*image.shape[:3], *padded.shape[-2:])
-
-
-def build_vit(constants: Mapping[str, Any], inputs: Sequence[InputSpec], classes: int) -> SegmentationTransformer:
+def build_vit(constants: Mapping[str, Any], inputs: Sequence[InputSpec], classes: int) -> Segmenter:
     """The zoo's builder. Raises `InstaGeoError` for constants that make no network."""
     dim, heads, patch = constants["dim"], constants["heads"], constants["patch"]
     problems = Problems("Vision transformer")
@@ -156,4 +136,10 @@ def build_vit(constants: Mapping[str, Any], inputs: Sequence[InputSpec], classes
     problems.raise_if_any()
     encoder = VisionTransformer([len(spec.bands) for spec in inputs], dim, constants["depth"], heads, patch)
     frames = sum(spec.timesteps for spec in inputs)
-    return SegmentationTransformer(encoder, frames, classes, constants["head_width"], constants["dropout"])
+    return Segmenter(encoder, segmentation_head(constants, frames * dim, classes, patch))
+
+
+def segmentation_head(constants: Mapping[str, Any], channels: int, classes: int, patch: int) -> nn.Module:
+    """The head that the constants of an architecture name, on maps of so many channels."""
+    size = HeadSize(channels, classes, patch, constants["head_width"], constants["dropout"])
+    return build_head(constants["head"], size)

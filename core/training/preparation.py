@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,9 +85,10 @@ def _normalisation(
 
 def _warn_of_other_values(spec: InputSpec, own: Normalisation, trained: Normalisation, reporter: Reporter) -> None:
     """Values of another range than the weights were trained with make a bad model, and no error."""
+    means = [10 * math.log10(mean) if mean > 0 else math.nan for mean in own.mean] if trained.decibel else own.mean
     odd = [
         f"{band} {mine:.4g} instead of {mean:.4g} +- {std:.4g}"
-        for band, mine, mean, std in zip(spec.bands, own.mean, trained.mean, trained.std)
+        for band, mine, mean, std in zip(spec.bands, means, trained.mean, trained.std)
         if abs(mine - mean) > ODD_DEVIATIONS * std or abs(mine) < ODD_SHARE * abs(mean)
     ]
     if odd:

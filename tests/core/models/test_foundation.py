@@ -4,13 +4,16 @@ import pytest
 import torch
 from instageo_plugin.core.contract.dataset import REFLECTANCE, InputSpec
 from instageo_plugin.core.contract.errors import InstaGeoError
+from instageo_plugin.core.contract.jobs import PATCH_HEADS
 from instageo_plugin.core.models.context import Context
 from instageo_plugin.core.models.foundation import load_pretrained, pretrained_normalisation
+from instageo_plugin.core.models.normalise import normalise
 from instageo_plugin.core.models.zoo import build_module
 
 SMALL = {"dim": 48, "depth": 2, "heads": 3, "head_width": 16}
 HLS = InputSpec("hls", ("red", "nir08"), "int16", REFLECTANCE, -9999, 3)
 S2 = InputSpec("sentinel2", ("B04", "B08", "B12"), "int16", REFLECTANCE, -9999, 2)
+RADAR = InputSpec("sentinel1", ("vv", "vh"), "float32", "linear power", "nan", 2)
 DEM = InputSpec("dem", ("elevation",), "float32", "metres", "nan")
 PRITHVI, TERRAMIND = "prithvi_v2_tiny_tl", "terramind_v1_tiny"
 
@@ -40,6 +43,24 @@ def test_any_size_and_number_of_dates(name, inputs, constants, size):
         logits = built(name, inputs, **constants)(images_of(inputs, *size))
     assert logits.shape == (2, 4, *size)
     assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("head", PATCH_HEADS)
+@pytest.mark.parametrize(("name", "inputs"), [(PRITHVI, (HLS,)), (TERRAMIND, (S2, DEM, RADAR))])
+def test_every_head_on_every_encoder(name, inputs, head):
+    network = built(name, inputs, head=head)
+    with torch.no_grad():
+        logits = network(images_of(inputs))
+    assert logits.shape == (2, 4, 32, 48)
+    assert logits.isfinite().all()
+
+
+def test_radar_is_scaled_in_decibels():
+    [_, radar] = pretrained_normalisation(TERRAMIND, (S2, RADAR))
+    assert (radar.mean, radar.std, radar.decibel) == ((-10.93, -17.329), (4.391, 4.459), True)
+    power = torch.tensor([0.1, 0.0]).view(1, 1, 1, 1, 2).expand(1, 2, 2, 1, 2)
+    scaled = normalise(power, radar)
+    assert scaled[0, 0, 0, 0].tolist() == pytest.approx([(-10 + 10.93) / 4.391, 0.0], abs=1e-5)
 
 
 def test_a_model_with_coordinates_uses_time_and_place_as_far_as_they_are_known():
