@@ -37,7 +37,7 @@ def load_predictor(
     if record.family == SERIES:
         from .series_predictor import SeriesPredictor
 
-        return SeriesPredictor(card, tensors, reporter, device)
+        return SeriesPredictor(card, tensors, reporter, device, precision)
     if record.kind == PATCH:
         from .patch import PatchPredictor
 

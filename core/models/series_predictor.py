@@ -16,13 +16,14 @@ from ..imagery.occasion import Occasion
 from ..reporting import Reporter
 from .device import choose_device
 from .forest import forest_from_tensors
+from .mixed import MixedPrecision, in_features, in_probability
 from .series import NETWORK_HEADS, SeriesContext, SeriesNetwork
 from .series_bands import months_of, series_bands, series_of
 from .series_heads import EmbeddingHead, catboost_from_tensors
 from .weights import load_weights
 from .zoo import build_module
 
-PIXELS_AT_ONCE = 256  # as fast as any more, and their tokens stay in the processor's cache
+PIXELS_AT_ONCE = 128  # as fast as any more
 _ENCODER = "encoder."
 
 
@@ -32,7 +33,9 @@ class SeriesPredictor:
 
     stride_px = 1
 
-    def __init__(self, card: ModelCard, tensors: Mapping[str, Any], reporter: Reporter, device: str) -> None:
+    def __init__(
+        self, card: ModelCard, tensors: Mapping[str, Any], reporter: Reporter, device: str, precision: str
+    ) -> None:
         self.card = card
         record = backbone(card.architecture)
         self._bands = series_bands(card.inputs, f"Model '{card.name}'", record.timesteps)
@@ -47,7 +50,9 @@ class SeriesPredictor:
         self._head = None if networked else _head(card, others, self._classes, subject)
         self._device, words = choose_device(device)
         self._module: SeriesNetwork = module.eval().to(self._device)  # type: ignore[assignment]
-        reporter.log(f"Model '{card.name}' on {words}, float32.")
+        difference = in_features if self._head else in_probability
+        self._mixed = MixedPrecision(self._device, precision, reporter, difference)
+        reporter.log(f"Model '{card.name}' on {words}, {self._mixed.precision}.")
 
     def probabilities(self, images: Sequence[np.ndarray], occasions: Sequence[Occasion] = ()) -> np.ndarray:
         """See `Predictor`. Pixels without any data get equal probabilities."""
@@ -82,13 +87,16 @@ class SeriesPredictor:
         raw = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device)
         when = torch.from_numpy(months).expand(len(raw), -1)
         context = SeriesContext(when, torch.from_numpy(np.ascontiguousarray(places))).to(self._device)
-        with torch.inference_mode():
+
+        def compute() -> torch.Tensor:
             if self._head is not None:
-                embedded: np.ndarray = self._module.embed(raw, context).cpu().numpy()
-                return embedded
-            logits = self._module([raw[..., None, None]], context)[..., 0, 0]
-            shares: np.ndarray = logits.softmax(dim=1).cpu().numpy()
-            return shares
+                return self._module.embed(raw, context)
+            logits: torch.Tensor = self._module([raw[..., None, None]], context)[..., 0, 0]
+            return logits.float().softmax(dim=1)
+
+        with torch.inference_mode():
+            found: np.ndarray = self._mixed.run(compute, tuple(raw.shape[1:])).cpu().numpy()
+            return found
 
 
 def _head(card: ModelCard, tensors: Mapping[str, Any], classes: int, subject: str) -> EmbeddingHead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ..contract.jobs import FinetuneJob
 from ..evaluation.metrics import confusion
 from ..models.cost import count_parameters
 from ..models.device import choose_device
+from ..models.mixed import MixedPrecision, in_features
 from ..models.series import SeriesContext, SeriesNetwork, load_series_weights
 from ..models.series_bands import SeriesBands, months_of, series_bands, series_of
 from ..models.series_predictor import PIXELS_AT_ONCE
@@ -128,8 +130,9 @@ def fit_embeddings(prepared: Prepared, job: FinetuneJob, reporter: Reporter) -> 
     network = network.eval().to(device)
     reporter.log(f"Embedding {len(train) + len(val)} pixels on {words}; the head '{constants['head']}' is trained.")
     share = len(train) / (len(train) + len(val))
-    features = _embedded(network, train, PhaseReporter(reporter, 0, 0.7 * share))
-    val_features = _embedded(network, val, PhaseReporter(reporter, 0.7 * share, 0.7))
+    mixed = MixedPrecision(device, job.precision, reporter, in_features)
+    features = _embedded(network, train, mixed, PhaseReporter(reporter, 0, 0.7 * share))
+    val_features = _embedded(network, val, mixed, PhaseReporter(reporter, 0.7 * share, 0.7))
     weights = None if prepared.class_weights is None else prepared.class_weights[train.label]
     given = Features(features, train.label, weights, val_features, val.label)
     head = fit_head(constants, given, classes, job, PhaseReporter(reporter, 0.7, 0.98))
@@ -145,6 +148,7 @@ def fit_embeddings(prepared: Prepared, job: FinetuneJob, reporter: Reporter) -> 
         macs=0,
         provenance={
             "device": device.type,
+            "precision": mixed.precision,
             "pixels": len(train),
             "seconds": round(time.monotonic() - started, 1),
             "pretrained": {"backbone": job.backbone, "file": Path(job.weights).name, "sha256": sha256},
@@ -152,7 +156,7 @@ def fit_embeddings(prepared: Prepared, job: FinetuneJob, reporter: Reporter) -> 
     )
 
 
-def _embedded(network: SeriesNetwork, source: SeriesSource, reporter: Reporter) -> np.ndarray:
+def _embedded(network: SeriesNetwork, source: SeriesSource, mixed: MixedPrecision, reporter: Reporter) -> np.ndarray:
     """(P, D) float32."""
     device = next(network.parameters()).device
     dim: Any = network.encoder.dim
@@ -161,6 +165,8 @@ def _embedded(network: SeriesNetwork, source: SeriesSource, reporter: Reporter) 
         reporter.check()
         reporter.progress(at / len(source), f"Embedding pixels: {at} of {len(source)}")
         batch = source.batch(range(at, min(at + PIXELS_AT_ONCE, len(source)))).to(device)
+        raw = batch.images[0].flatten(2)
+        embed = functools.partial(network.embed, raw, batch.context)  # type: ignore[arg-type]
         with torch.inference_mode():
-            found[at : at + PIXELS_AT_ONCE] = network.embed(batch.images[0].flatten(2), batch.context).cpu().numpy()  # type: ignore[arg-type]
+            found[at : at + PIXELS_AT_ONCE] = mixed.run(embed, tuple(raw.shape[1:])).cpu().numpy()
     return found

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from instageo_plugin.core.contract.errors import InstaGeoError
-from instageo_plugin.core.models import patch
+from instageo_plugin.core.models import mixed
 from instageo_plugin.core.models.device import choose_device
 from instageo_plugin.core.models.forest import forest_from_sklearn
 from instageo_plugin.core.models.load import load_predictor
@@ -130,7 +130,7 @@ def test_bfloat16_is_kept_where_it_agrees_and_said(saved, images, recorder):
 def test_bfloat16_that_is_wrong_falls_back_to_float32_with_a_warning(saved, images, recorder, monkeypatch):
     path, _, _ = saved("vit_tiny")
     exact = load_predictor(path, device="cpu", precision="fp32").probabilities(images)
-    monkeypatch.setattr(patch, "LARGEST_BFLOAT16_DIFFERENCE", -1.0)
+    monkeypatch.setattr(mixed, "LARGEST_PROBABILITY_DIFFERENCE", -1.0)
     predictor = load_predictor(path, device="cpu", precision="bf16", reporter=recorder)
     assert np.array_equal(predictor.probabilities(images), exact)
     assert predictor.precision == "fp32"
@@ -139,7 +139,7 @@ def test_bfloat16_that_is_wrong_falls_back_to_float32_with_a_warning(saved, imag
 
 @pytest.mark.parametrize("pays", [True, False])
 def test_automatic_precision_follows_the_hardware(saved, monkeypatch, pays):
-    monkeypatch.setattr(patch, "bfloat16_pays", lambda device: pays)
+    monkeypatch.setattr(mixed, "bfloat16_pays", lambda device: pays)
     predictor = load_predictor(saved("unet")[0], device="cpu")
     assert predictor.precision == ("bf16" if pays else "fp32")
 
