@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,17 @@ def check_writable(path: str | Path) -> None:
         raise InstaGeoError(
             f"The folder {folder} cannot be written ({error.strerror}).", "Choose another place for the output.", DISK
         ) from error
+
+
+def cache_folder() -> Path:
+    """Where files are kept that can be had again: `INSTAGEO_CACHE`, else the system's place for them."""
+    if given := os.environ.get("INSTAGEO_CACHE"):
+        return Path(given)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "instageo" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "instageo"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "instageo"
 
 
 def remove(path: Path) -> None:

@@ -422,7 +422,8 @@ class FinetuneJob(Job):
     `batch_size` 0 is automatic. `class_weights`: `none`, `balanced`, or numbers in class order. `patience` in epochs,
     0 = never stop early. `resume` is the folder of an unfinished run.
 
-    `weights` is a file of published weights, for all adaptations but `scratch`: `frozen` trains the head alone, `lora`
+    `weights` is a file of published weights, for all adaptations but `scratch`; with `download` they are fetched where
+    none is given. `frozen` trains the head alone, `lora`
     the head and matrices of `lora_rank` beside those of the attention (scaled by `lora_alpha` / `lora_rank`), `full`
     everything. `adapter` is a file for what `lora` trained. `head` is one of `PATCH_HEADS`, or, for models of pixel
     series, of `SERIES_HEADS`; `auto` is the backbone's usual one.
@@ -434,6 +435,7 @@ class FinetuneJob(Job):
     backbone: str = "unet"
     fold: int = -1
     weights: str = ""
+    download: bool = False
     adaptation: str = SCRATCH
     head: str = AUTOMATIC
     lora_rank: int = 8
@@ -467,8 +469,11 @@ class FinetuneJob(Job):
         _check_range(problems, "WEIGHT_DECAY", self.weight_decay, 0, None)
         _check_range(problems, "PATIENCE", self.patience, 0, None)
         _check_range(problems, "FOLD", self.fold, -1, None)
-        if self.adaptation != SCRATCH and not self.weights:
-            problems.add(f"ADAPTATION is {self.adaptation}, but WEIGHTS is empty; give the file of published weights.")
+        if self.adaptation != SCRATCH and not self.weights and not self.download:
+            problems.add(
+                f"ADAPTATION is {self.adaptation}, but WEIGHTS is empty; give the file of published weights, or choose "
+                "DOWNLOAD to fetch it."
+            )
         if self.adaptation == SCRATCH and self.weights:
             problems.add("WEIGHTS is given, but ADAPTATION scratch starts from random ones; choose another.")
         if self.head in (FOREST_HEAD, CATBOOST) and self.adaptation != FROZEN:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..chips.dataset import ChipDataset, open_dataset
-from ..contract.backbones import is_foundation
+from ..contract.backbones import backbone, is_foundation
 from ..contract.card import AdapterCard, ModelCard
 from ..contract.dataset import SEGMENTATION
 from ..contract.errors import InstaGeoError
-from ..contract.jobs import FROZEN, FinetuneJob
+from ..contract.jobs import FROZEN, SCRATCH, FinetuneJob
 from ..contract.serial import to_plain
 from ..contract.version import SOFTWARE
 from ..evaluation.metrics import Scores, scores_from_confusion
@@ -48,6 +48,8 @@ def finetune(job: FinetuneJob, reporter: Reporter) -> dict[str, Any]:
         check_writable(path)
     _check_resumable(job, record)
     _check_has_weights(job)
+    if job.download and not job.weights and job.adaptation != SCRATCH:
+        job = _with_weights(job, reporter)
     reporter.progress(0, "Reading the dataset")
     dataset = open_dataset(job.dataset)
     _check_labelled(dataset)
@@ -68,6 +70,13 @@ def finetune(job: FinetuneJob, reporter: Reporter) -> dict[str, Any]:
     return _outputs(job, scores, outcome)
 
 
+def _with_weights(job: FinetuneJob, reporter: Reporter) -> FinetuneJob:
+    """The job with its backbone's published weights, fetched where they are not there yet."""
+    from ..models.published import fetch_weights
+
+    return dataclasses.replace(job, weights=str(fetch_weights(backbone(job.backbone), reporter)))
+
+
 def _check_resumable(job: FinetuneJob, record: Architecture) -> None:
     if job.resume and _in_one_go(record, job):
         raise InstaGeoError(
@@ -81,10 +90,12 @@ def _in_one_go(record: Architecture, job: FinetuneJob) -> bool:
 
 
 def _check_has_weights(job: FinetuneJob) -> None:
-    if job.weights and not is_foundation(job.backbone):
+    asked = job.weights or job.adaptation != SCRATCH
+    if asked and not is_foundation(job.backbone):
         known = ", ".join(one.name for one in ZOO if is_foundation(one.name))
         raise InstaGeoError(
-            f"WEIGHTS is given, but '{job.backbone}' has no published weights.", f"Leave it empty, or choose {known}."
+            f"WEIGHTS are asked for, but '{job.backbone}' has no published ones.",
+            f"Choose ADAPTATION scratch, or {known}.",
         )
 
 

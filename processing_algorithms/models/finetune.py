@@ -49,6 +49,13 @@ class FineTune(InstaGeoAlgorithm):
                 "File of a foundation model's published weights, for the adaptations 'frozen' and 'full'.",
                 optional=True,
             ),
+            p.flag(
+                "DOWNLOAD",
+                "Fetch published weights",
+                FinetuneJob.download,
+                "Where no file is given: fetch the weights from their publisher, once; they are kept on this machine. "
+                "Default off.",
+            ),
             fold(),
             *_training(),
             *device_parameters(FinetuneJob.device, FinetuneJob.precision),
@@ -66,6 +73,7 @@ class FineTune(InstaGeoAlgorithm):
             backbone=values.text("BACKBONE"),
             fold=values.integer("FOLD", FinetuneJob.fold),
             weights=values.path("WEIGHTS"),
+            download=values.flag("DOWNLOAD"),
             adaptation=values.choice("ADAPTATION"),
             head=values.choice("HEAD"),
             lora_rank=values.integer("LORA_RANK"),

@@ -166,7 +166,7 @@ def test_random_weights_are_allowed_and_told(optical, job_of, recorder):
 def test_a_backbone_without_published_weights_refuses_some(optical, job_of, recorder):
     folder = optical()
     for name in ("unet", "pixels"):
-        with pytest.raises(InstaGeoError, match=rf"'{name}' has no published weights(.|\n)*prithvi_v2_300m"):
+        with pytest.raises(InstaGeoError, match=rf"'{name}' has no published ones(.|\n)*prithvi_v2_300m"):
             finetune(job_of(folder, backbone=name, adaptation="full"), recorder)
 
 
