@@ -23,6 +23,8 @@ _HANDLERS = {
     "predictraster": ".inference.predict:predict_raster",
     "evaluate": ".evaluation.evaluate:evaluate",
     "modelinfo": ".models.info:model_info",
+    "importmodel": ".models.import_model:import_model",
+    "exportmodel": ".models.export_model:export_model",
 }
 
 

@@ -17,7 +17,9 @@ def algorithms() -> list[QgsProcessingAlgorithm]:
     from .data.searchimagery import SearchImagery
     from .data.splitchips import SplitChips
     from .models.evaluate import Evaluate
+    from .models.exportmodel import ExportModel
     from .models.finetune import FineTune
+    from .models.importmodel import ImportModel
     from .models.modelinfo import ModelInfo
     from .prediction.predictraster import PredictRaster
     from .setup.checkbackend import CheckBackend
@@ -37,5 +39,7 @@ def algorithms() -> list[QgsProcessingAlgorithm]:
         FineTune(),
         Evaluate(),
         ModelInfo(),
+        ImportModel(),
+        ExportModel(),
         PredictRaster(),
     ]

@@ -71,6 +71,14 @@ class Values:
             return missing
         return self._algorithm.parameterAsDouble(self._parameters, name, self._context)
 
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """Numbers separated by blanks or commas. Raises `InstaGeoError` for anything else."""
+        text = self.text(name)
+        try:
+            return tuple(float(word) for word in text.replace(",", " ").split())
+        except ValueError:
+            raise InstaGeoError(f"{name} is '{text}'; expected numbers, such as '0.1 0.2 0.3'.") from None
+
     def _is_missing(self, name: str) -> bool:
         return not self.given(name) and self._algorithm.parameterDefinition(name).defaultValue() is None
 

@@ -42,6 +42,9 @@ PRECISIONS = ("auto", "fp32", "bf16")
 EVALUATED_SPLITS = ("train", "val", "test", "all")
 INSTAGEO, PAIRS = "instageo", "pairs"
 CHIP_FORMATS = (INSTAGEO, PAIRS)
+ONNX = "onnx"
+MODEL_SUFFIXES = {ONNX: ".onnx", INSTAGEO: ".ckpt"}
+MODEL_FORMATS = tuple(MODEL_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -580,11 +583,71 @@ class ModelInfoJob(Job):
     output_html: str = ""
 
 
+@dataclass(frozen=True)
+class ImportModelJob(Job):
+    """A trained checkpoint of another program as a model file.
+
+    `backbone` is a foundation model; `bands` those it was trained with, in order (empty: the backbone's own), of
+    `sensor`, as reflectance x 10000. It was fed (value x `multiplier` - `mean`) / `std` by band; both empty: the
+    backbone's own. `class_table` has a row a class in the order of training (empty: numbers). `chip_size` in pixels of
+    `resolution` metres.
+    """
+
+    kind: ClassVar[str] = "importmodel"
+    input: str
+    output: str
+    backbone: str
+    sensor: str = "hls"
+    bands: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    multiplier: float = 1.0
+    class_table: ClassTable = field(default_factory=ClassTable)
+    chip_size: int = 224
+    resolution: float = 30.0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        problems = Problems("Import model")
+        _check_range(problems, "CHIP_SIZE", self.chip_size, 1, 8192)
+        if not self.output.endswith(".safetensors"):
+            problems.add(f"OUTPUT is '{self.output}'; a model file ends in .safetensors.")
+        if bool(self.mean) != bool(self.std):
+            problems.add("MEAN and STD go together; one of them is empty.")
+        if any(not value > 0 for value in self.std):
+            problems.add("STD holds a number that is not positive.")
+        if not self.multiplier > 0:
+            problems.add(f"MULTIPLIER is {self.multiplier:g}; expected a positive number.")
+        if not self.resolution > 0:
+            problems.add(f"RESOLUTION is {self.resolution:g}; expected metres.")
+        problems.raise_if_any()
+
+
+@dataclass(frozen=True)
+class ExportModelJob(Job):
+    """A model file for other programs: `onnx` with what the Deepness plugin reads, `instageo` a checkpoint with the
+    InstaGeo framework's key names."""
+
+    kind: ClassVar[str] = "exportmodel"
+    model: str
+    output: str
+    format: str = ONNX
+
+    def __post_init__(self) -> None:
+        problems = Problems("Export model")
+        _check_choice(problems, "FORMAT", self.format, MODEL_FORMATS)
+        suffix = MODEL_SUFFIXES.get(self.format, "")
+        if not self.output.endswith(suffix):
+            problems.add(f"OUTPUT is '{self.output}'; a file of the format {self.format} ends in {suffix}.")
+        problems.raise_if_any()
+
+
 JOBS: dict[str, type[Job]] = {
     job.kind: job
     for job in (
         CheckBackendJob, SearchImageryJob, CreateChipsJob, CleanChipsJob, ChipStatisticsJob, SplitChipsJob,
         MergeChipsJob, ExportChipsJob, ImportChipsJob, FinetuneJob, PredictRasterJob, EvaluateJob, ModelInfoJob,
+        ImportModelJob, ExportModelJob,
     )
 }  # fmt: skip
 

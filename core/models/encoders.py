@@ -55,7 +55,7 @@ def load_encoder(name: str, path: str | Path, choice: Choice = Choice()) -> tupl
     record = backbone(name)
     family = FAMILIES[record.family]
     checkpoint = open_checkpoint(path)
-    _check_family(record, family, checkpoint)
+    check_family(record, family, checkpoint)
     tensors = family.convert(stripped(checkpoint, family.anchor, record.title), record, choice)
     with torch.device("meta"):
         module = family.build(record, choice)
@@ -69,7 +69,7 @@ def build_encoder(name: str, choice: Choice = Choice()) -> nn.Module:
     return FAMILIES[record.family].build(record, choice)
 
 
-def _check_family(record: Backbone, family: Family, checkpoint: Checkpoint) -> None:
+def check_family(record: Backbone, family: Family, checkpoint: Checkpoint) -> None:
     """Raise `InstaGeoError` when the file is of another family, or of another size of this one."""
     found = [one for one in FAMILIES.values() if any(key.endswith(one.anchor) for key in checkpoint.tensors)]
     if found and family not in found:

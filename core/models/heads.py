@@ -21,17 +21,20 @@ SMALLEST_WIDTH = 32
 PYRAMID = 4  # depths at which a pyramid looks
 POOLS = (1, 2, 3, 6)  # cells a side of the pyramid pooling: Zhao et al., PSPNet, CVPR 2017, arXiv:1612.01105
 INSTAGEO_STAGES = 4
+TERRATORCH_FCN, TERRATORCH_LINEAR = "terratorch_fcn", "terratorch_linear"  # of imported checkpoints alone
 
 
 @dataclass(frozen=True)
 class HeadSize:
-    """`channels` of each map, `classes` of the result, pixels of a `patch`, `width` of the head, share of `dropout`."""
+    """`channels` of each map, `classes` of the result, pixels of a `patch`, `width` of the head, share of `dropout`;
+    `stages` that double the size, where their number is free."""
 
     channels: int
     classes: int
     patch: int
     width: int
     dropout: float
+    stages: int = 4
 
 
 def build_head(name: str, size: HeadSize) -> nn.Module:
@@ -195,6 +198,62 @@ class InstaGeoHead(nn.Module):
         return logits if self.stretch == 1 else _larger(logits, self.stretch)
 
 
+class TerraTorchFcnHead(nn.Module):
+    """TerraTorch's FCNDecoder and segmentation head, so that its checkpoints load: `stages` doublings of the last
+    feature map."""
+
+    def __init__(self, size: HeadSize) -> None:
+        super().__init__()
+        widths = [size.channels] + [size.width] * size.stages
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                nn.ConvTranspose2d(a, b, 2, stride=2), nn.Conv2d(b, b, 3, padding=1), _ChannelNorm(b), nn.GELU()
+            )
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.dropout = nn.Dropout(size.dropout)
+        self.classify = nn.Conv2d(widths[-1], size.classes, 1)
+        self.stretch = size.patch / 2**size.stages
+
+    def wanted(self, depth: int) -> tuple[int, ...]:
+        return (depth - 1,)
+
+    def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """See the module."""
+        x = maps[-1]
+        for stage in self.stages:
+            x = stage(x)
+        return _larger(self.classify(self.dropout(x)), self.stretch)
+
+
+class _ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of each pixel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.ln = nn.LayerNorm(channels, eps=1e-6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        normalised: torch.Tensor = self.ln(x.permute(0, 2, 3, 1))
+        return normalised.permute(0, 3, 1, 2)
+
+
+class TerraTorchLinearHead(nn.Module):
+    """TerraTorch's LinearDecoder: one transposed convolution from a patch to its pixels."""
+
+    def __init__(self, size: HeadSize) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(size.channels, size.classes, size.patch, stride=size.patch)
+
+    def wanted(self, depth: int) -> tuple[int, ...]:
+        return (depth - 1,)
+
+    def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """See the module."""
+        logits: torch.Tensor = self.up(maps[-1])
+        return logits
+
+
 def pyramid_depths(depth: int) -> tuple[int, ...]:
     """Four blocks evenly over the depth, the last one included.
 
@@ -239,4 +298,6 @@ _HEADS: Mapping[str, Callable[[HeadSize], nn.Module]] = {
     UNET_HEAD: UNetHead,
     UPERNET: UPerNetHead,
     INSTAGEO_HEAD: InstaGeoHead,
+    TERRATORCH_FCN: TerraTorchFcnHead,
+    TERRATORCH_LINEAR: TerraTorchLinearHead,
 }

@@ -141,5 +141,5 @@ def build_vit(constants: Mapping[str, Any], inputs: Sequence[InputSpec], classes
 
 def segmentation_head(constants: Mapping[str, Any], channels: int, classes: int, patch: int) -> nn.Module:
     """The head that the constants of an architecture name, on maps of so many channels."""
-    size = HeadSize(channels, classes, patch, constants["head_width"], constants["dropout"])
+    size = HeadSize(channels, classes, patch, constants["head_width"], constants["dropout"], constants["head_stages"])
     return build_head(constants["head"], size)

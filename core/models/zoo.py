@@ -40,7 +40,7 @@ class Architecture:
     constants: Mapping[str, Any] = field(default_factory=dict)
 
 
-_HEAD = {"head": "upsampling", "head_width": 256, "dropout": 0.1}
+_HEAD = {"head": "upsampling", "head_width": 256, "head_stages": 4, "dropout": 0.1}
 _ENCODERS: Mapping[str, Mapping[str, Any]] = {PRITHVI: {"patch": 16}, TERRAMIND: {"gated": False}}
 
 
@@ -96,15 +96,7 @@ ZOO: tuple[Architecture, ...] = (
         family=NETWORK,
         builder=".vit:build_vit",
         source="Szwarcman et al., Prithvi-EO-2.0, 2024, arXiv:2412.02732; Dosovitskiy et al., ViT, arXiv:2010.11929",
-        constants={
-            "dim": 192,
-            "depth": 6,
-            "heads": 3,
-            "patch": 8,
-            "head": "upsampling",
-            "head_width": 192,
-            "dropout": 0.1,
-        },
+        constants={"dim": 192, "depth": 6, "heads": 3, "patch": 8, **_HEAD, "head_width": 192},
     ),
     *(_foundation(record) if record.kind == PATCH else _series(record) for record in BACKBONES),
 )

@@ -8,8 +8,8 @@ Prints the test RMSE of each, the mean of ten seeds (one forest differs from the
 each sample's first one, as in pretraining: 38 of the 2,313 series have a month twice or a gap. The bars: 24.5 +- 0.5
 with the real weights, at least 2 worse with random ones (published: 24.54, 27.20, raw 25.18).
 
-Then the whole of Presto is trained with a linear head, three times (five minutes); the epoch is chosen by a tenth of the
-training samples. The bar: a mean of at most 25.6 (published: 25.28 +- 0.30).
+Then the whole of Presto is trained with a linear head, three times (five minutes); the epoch is chosen by a tenth of
+the training samples. The bar: a mean of at most 25.6 (published: 25.28 +- 0.30).
 """
 
 from __future__ import annotations

@@ -69,6 +69,16 @@ VALUES = {
         "OUTPUT": "/tmp/model.safetensors",
     },
     "evaluate": {"MODEL": "/tmp/m.safetensors", "INPUT": "/tmp/chips", "SPLIT": "val", "METRICS": "/tmp/metrics.json"},
+    "importmodel": {
+        "INPUT": "/tmp/best.ckpt",
+        "BACKBONE": "prithvi_v2_300m",
+        "BANDS": "blue green red",
+        "MEAN": "0.1 0.2 0.3",
+        "STD": "0.1 0.1 0.1",
+        "MULTIPLIER": 0.0001,
+        "OUTPUT": "/tmp/model.safetensors",
+    },
+    "exportmodel": {"MODEL": "/tmp/m.safetensors", "FORMAT": "instageo", "OUTPUT": "/tmp/model.ckpt"},
     "modelinfo": {"MODEL": "/tmp/m.safetensors", "OUTPUT_HTML": "/tmp/card.html"},
     "predictraster": {
         "MODEL": "/tmp/m.safetensors",

@@ -32,15 +32,17 @@ PARAMETERS = {
     "chipstatistics": ["INPUT", "SPLIT", "REPORT"],
     "splitchips": ["INPUT", "STRATEGY", "BLOCK_SIZE", "BUFFER", "GROUP_FIELD", "VAL", "TEST", "FOLDS", "SEED"],
     "finetune": [
-        "INPUT", "FOLD", "BACKBONE", "WEIGHTS", "ADAPTATION", "EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "WEIGHT_DECAY",
-        "CLASS_WEIGHTS", "LOSS", "AUGMENT", "PATIENCE", "SEED", "DEVICE", "PRECISION", "RESUME", "OUTPUT", "REPORT",
-        "HISTORY",
+        "INPUT", "FOLD", "BACKBONE", "WEIGHTS", "ADAPTATION", "HEAD", "EPOCHS", "BATCH_SIZE", "LEARNING_RATE",
+        "WEIGHT_DECAY", "CLASS_WEIGHTS", "LOSS", "AUGMENT", "PATIENCE", "SEED", "DEVICE", "PRECISION", "RESUME", "OUTPUT",
+        "ADAPTER", "REPORT", "HISTORY",
     ],
     "evaluate": [
         "MODEL", "INPUT", "SPLIT", "FOLD", "PREDICTION", "REFERENCE", "REFERENCE_VECTOR", "CLASS_FIELD", "REPORT",
         "METRICS", "CHIP_METRICS",
     ],
     "modelinfo": ["MODEL", "OUTPUT_HTML"],
+    "importmodel": ["INPUT", "BACKBONE", "OUTPUT"],
+    "exportmodel": ["MODEL", "FORMAT", "OUTPUT"],
     "predictraster": [
         "INPUT", "DATES", "MODEL", "BANDS", "SCALE", "OFFSET", "AREA", "OVERLAP", "BATCH_SIZE", "DEVICE", "PRECISION",
         "OUTPUT", "PROBABILITIES", "CONFIDENCE", "STYLE", "CLASS_AREAS",
