@@ -68,7 +68,8 @@ class DeepnessNetwork(nn.Module):
         """See the class."""
         values, images, at = scaled * DEEPNESS_SCALE, [], 0
         for spec, norm in zip(self._card.inputs, self._card.normalisation, strict=True):
-            part = values[:, at : at + spec.channels].unflatten(1, (spec.timesteps, len(spec.bands)))
+            part = values[:, at : at + spec.channels]
+            part = part.reshape(-1, spec.timesteps, len(spec.bands), *part.shape[-2:])
             nodata = spec.nodata_value
             if nodata is not None and not np.isnan(nodata):
                 part = torch.where((part - nodata).abs() < 0.5, torch.nan, part)
@@ -207,5 +208,5 @@ def instageo_state(network: Segmenter, card: ModelCard) -> dict[str, torch.Tenso
         name = key.removeprefix("stages.").replace("classify.", "5.")
         found[f"net.segmentation_head.{name}"] = value
     first = found["net.segmentation_head.0.0.weight"]  # there channels stand dimension by dimension
-    found["net.segmentation_head.0.0.weight"] = first.unflatten(0, (frames, -1)).transpose(0, 1).flatten(0, 1)
+    found["net.segmentation_head.0.0.weight"] = first.view(frames, -1, *first.shape[1:]).transpose(0, 1).flatten(0, 1)
     return {name: value.detach().clone().contiguous() for name, value in found.items()}

@@ -171,7 +171,7 @@ def _by_timestep(head: ForeignHead, frames: int) -> dict[str, torch.Tensor]:
     tensors = dict(head.tensors)
     if head.by_dimension and frames > 1:
         kernel = tensors[head.by_dimension]  # (dim * frames, ...), frames fastest
-        tensors[head.by_dimension] = kernel.unflatten(0, (-1, frames)).transpose(0, 1).flatten(0, 1)
+        tensors[head.by_dimension] = kernel.reshape(-1, frames, *kernel.shape[1:]).transpose(0, 1).flatten(0, 1)
     return tensors
 
 
