@@ -428,8 +428,9 @@ class FinetuneJob(Job):
     `weights` is a file of published weights, for all adaptations but `scratch`; with `download` they are fetched where
     none is given. `frozen` trains the head alone, `lora`
     the head and matrices of `lora_rank` beside those of the attention (scaled by `lora_alpha` / `lora_rank`), `full`
-    everything. `adapter` is a file for what `lora` trained. `head` is one of `PATCH_HEADS`, or, for models of pixel
-    series, of `SERIES_HEADS`; `auto` is the backbone's usual one.
+    everything. `nearest_bands`: a band without published weights starts with those of the nearest wavelength, rather
+    than being refused. `adapter` is a file for what `lora` trained. `head` is one of `PATCH_HEADS`, or, for models of
+    pixel series, of `SERIES_HEADS`; `auto` is the backbone's usual one.
     """
 
     kind: ClassVar[str] = "finetune"
@@ -439,6 +440,7 @@ class FinetuneJob(Job):
     fold: int = -1
     weights: str = ""
     download: bool = False
+    nearest_bands: bool = False
     adaptation: str = SCRATCH
     head: str = AUTOMATIC
     lora_rank: int = 8

@@ -55,20 +55,24 @@ def modality_name(family: str, sensor: str) -> str:
     return _TERRAMIND_OF.get(sensor, _OPTICAL) if family == TERRAMIND else "hls"
 
 
-def load_pretrained(network: nn.Module, name: str, path: str | Path, inputs: Sequence[InputSpec]) -> str:
+def load_pretrained(
+    network: nn.Module, name: str, path: str | Path, inputs: Sequence[InputSpec], nearest: bool = False
+) -> str:
     """Fill the encoder of a network of the zoo with published weights; returns the file's SHA-256.
+
+    `nearest`: a band without weights of its own starts with those of the nearest wavelength.
 
     Raises `InstaGeoError` for a file that does not fit, and for bands without weights.
     """
     record = backbone(name)
-    matches = matched(record, inputs)
+    matches = matched(record, inputs, nearest)
     choice = Choice(tuple(modality_name(record.family, spec.sensor) for spec in inputs), matches)
     encoder, checkpoint = load_encoder(name, path, choice)
     load_weights(network.encoder, encoder.state_dict(), f"{record.title} from {path}")  # type: ignore[arg-type]
     return checkpoint.sha256
 
 
-def matched(record: Backbone, inputs: Sequence[InputSpec]) -> tuple[tuple[BandMatch, ...], ...]:
+def matched(record: Backbone, inputs: Sequence[InputSpec], nearest: bool = False) -> tuple[tuple[BandMatch, ...], ...]:
     """How the bands of each input match the trained ones. Raises `InstaGeoError` as `match_bands`, and for units that
     the model was not trained with."""
     found = []
@@ -81,7 +85,7 @@ def matched(record: Backbone, inputs: Sequence[InputSpec]) -> tuple[tuple[BandMa
                 if modality.units != DECIBEL
                 else "Leave this input out.",
             )
-        found.append(match_bands(spec.sensor, spec.bands, modality))
+        found.append(match_bands(spec.sensor, spec.bands, modality, nearest))
     return tuple(found)
 
 
@@ -89,7 +93,9 @@ def _becomes_decibels(spec: InputSpec, modality: Modality) -> bool:
     return (spec.units, modality.units) == (LINEAR_POWER, DECIBEL)
 
 
-def pretrained_normalisation(name: str, inputs: Sequence[InputSpec]) -> tuple[Normalisation, ...]:
+def pretrained_normalisation(
+    name: str, inputs: Sequence[InputSpec], nearest: bool = False
+) -> tuple[Normalisation, ...]:
     """The mean and standard deviation that the weights were trained with, for the bands of each input."""
     record = backbone(name)
     return tuple(
@@ -98,7 +104,7 @@ def pretrained_normalisation(name: str, inputs: Sequence[InputSpec]) -> tuple[No
             tuple(_modality(record, spec).std[match.position] for match in matches),
             _becomes_decibels(spec, _modality(record, spec)),
         )
-        for spec, matches in zip(inputs, matched(record, inputs), strict=True)
+        for spec, matches in zip(inputs, matched(record, inputs, nearest), strict=True)
     )
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..contract.backbones import is_foundation
+from ..contract.backbones import PRITHVI, backbone, is_foundation
 from ..contract.dataset import InputSpec
 from ..contract.errors import InstaGeoError
 from ..contract.jobs import AUTOMATIC, FROZEN, LORA, PATCH_HEADS, SERIES_HEADS, FinetuneJob
-from ..models.foundation import load_pretrained
+from ..models.foundation import load_pretrained, matched, modality_name
 from ..models.series import SeriesNetwork, load_series_weights
 from ..models.zoo import SERIES, architecture, complete_constants
 from ..reporting import Reporter
@@ -53,7 +53,8 @@ def adapt(network: nn.Module, job: FinetuneJob, inputs: Sequence[InputSpec], rep
     if isinstance(network, SeriesNetwork):
         sha256 = load_series_weights(network, job.backbone, job.weights)
     else:
-        sha256 = load_pretrained(network, job.backbone, job.weights, inputs)
+        sha256 = load_pretrained(network, job.backbone, job.weights, inputs, job.nearest_bands)
+        _say_matches(job, inputs, reporter)
     if job.adaptation in (FROZEN, LORA):
         network.encoder.requires_grad_(False)  # type: ignore[union-attr]
     if job.adaptation == LORA:
@@ -62,6 +63,22 @@ def adapt(network: nn.Module, job: FinetuneJob, inputs: Sequence[InputSpec], rep
     every = sum(p.numel() for p in network.parameters())
     reporter.log(f"Weights of {Path(job.weights).name}; {trained:,} of {every:,} parameters are trained.")
     return {"pretrained": {"backbone": job.backbone, "file": Path(job.weights).name, "sha256": sha256}}
+
+
+def _say_matches(job: FinetuneJob, inputs: Sequence[InputSpec], reporter: Reporter) -> None:
+    """Name the bands that start with another one's weights, and timesteps that the weights have not seen."""
+    record = backbone(job.backbone)
+    for spec, matches in zip(inputs, matched(record, inputs, job.nearest_bands), strict=True):
+        bands = next(one for one in record.modalities if one.name == modality_name(record.family, spec.sensor)).bands
+        borrowed = [f"{match.name} those of {bands[match.position]}" for match in matches if not match.exact]
+        if borrowed:
+            reporter.log(f"Bands without weights of their own start with others': {', '.join(borrowed)}.", "warning")
+        if record.family == PRITHVI and spec.timesteps > record.timesteps:
+            reporter.log(
+                f"{spec.timesteps} timesteps; {record.title} was trained with up to {record.timesteps}: its positions "
+                "in time are continued beyond.",
+                "warning",
+            )
 
 
 def add_adapters(network: nn.Module, job: FinetuneJob) -> None:

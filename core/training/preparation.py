@@ -77,7 +77,7 @@ def _normalisation(
         return own
     from ..models.foundation import pretrained_normalisation  # torch takes seconds to import
 
-    trained = pretrained_normalisation(job.backbone, dataset.spec.inputs)
+    trained = pretrained_normalisation(job.backbone, dataset.spec.inputs, job.nearest_bands)
     for spec, mine, theirs in zip(dataset.spec.inputs, own, trained):
         _warn_of_other_values(spec, mine, theirs, reporter)
     return trained

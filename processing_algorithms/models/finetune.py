@@ -74,6 +74,7 @@ class FineTune(InstaGeoAlgorithm):
             fold=values.integer("FOLD", FinetuneJob.fold),
             weights=values.path("WEIGHTS"),
             download=values.flag("DOWNLOAD"),
+            nearest_bands=values.flag("NEAREST_BANDS"),
             adaptation=values.choice("ADAPTATION"),
             head=values.choice("HEAD"),
             lora_rank=values.integer("LORA_RANK"),
@@ -116,6 +117,14 @@ def _training() -> list[p.Definition]:
             "What turns a foundation model's features into classes. 'auto': its usual one (default). For 'presto...' "
             "and 'galileo...': 'linear', 'mlp', 'forest' or 'catboost'; for the others 'upsampling', 'linear', 'fcn', "
             "'unet', 'upernet' or 'instageo', the head of the InstaGeo framework.",
+            advanced=True,
+        ),
+        p.flag(
+            "NEAREST_BANDS",
+            "Weights of the nearest band",
+            FinetuneJob.nearest_bands,
+            "A band that the published weights do not know starts with those of the nearest wavelength, and is named "
+            "in the log. Default off: such a band is refused.",
             advanced=True,
         ),
         p.integer(

@@ -1,5 +1,6 @@
 """Foundation models adapted from published weights: what is trained, what stays, what the model file tells."""
 
+import dataclasses
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from instageo_plugin.core.chips.dataset import open_dataset
+from instageo_plugin.core.chips.index import read_index, write_index
 from instageo_plugin.core.contract.backbones import BACKBONES, PRITHVI, TERRAMIND
 from instageo_plugin.core.contract.dataset import REFLECTANCE, InputSpec
 from instageo_plugin.core.contract.errors import InstaGeoError
@@ -145,6 +147,24 @@ def test_the_card_names_the_weights_and_the_model_predicts_as_trained(optical, j
     shares = predictor.probabilities([data.read_image(chip, data.spec.inputs[0])[None]])
     assert shares.shape == (1, len(data.spec.class_table.classes), chip.height, chip.width)
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_band_without_weights_is_refused_or_on_request_takes_those_of_the_nearest(optical, job_of, recorder):
+    folder = optical()
+    spec = folder / "dataset.json"
+    spec.write_text(spec.read_text().replace('"nir08"', '"B06"').replace('"custom"', '"sentinel2"'))
+    _rename_input(folder)
+    with pytest.raises(InstaGeoError, match=r"'B06' \(0.74 um\) has no pretrained weights: the nearest band, red"):
+        finetune(job_of(folder, adaptation="frozen", epochs=1), recorder)
+    finetune(job_of(folder, adaptation="frozen", epochs=1, nearest_bands=True), recorder)
+    assert recorder.warned("Bands without weights of their own start with others': B06 those of red")
+
+
+def _rename_input(folder):
+    rows = read_index(folder / "chips.gpkg")
+    renamed = [dataclasses.replace(row, images={"sentinel2": row.images["custom"]}, dates={}) for row in rows]
+    (folder / "chips.gpkg").unlink()
+    write_index(folder / "chips.gpkg", renamed, [])
 
 
 def test_values_of_another_range_than_in_pretraining_are_told_with_numbers(optical, job_of, recorder):
